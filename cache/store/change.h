@@ -14,6 +14,7 @@
 #pragma once
 
 #include "block.h"
+#include "compiler.h"
 
 #include <stdbool.h>
 #include <stddef.h>
