@@ -1,0 +1,42 @@
+/*
+ * The store that keeps records in a SQLite database (docs/store-format.md describes the file).
+ *
+ *	struct sqlite_config cfg = { .path = "/srv/shop.db", .busy_timeout_ms = 5000 };
+ *	char why[SQLITE_STORE_WHY];
+ *	struct store *s;
+ *	int r = sqlite_store_open(&cfg, &s, why, sizeof why);
+ *
+ * The file is in WAL mode while it is open. One connection writes, a pool of others reads, one
+ * belongs to the keeper, a thread that moves the log into the database file beside the writer and
+ * gives free space back. The thread is started by sqlite_store_open() and ended by close.
+ *
+ * SQLite's POSIX locks are lost when a process closes any descriptor of the file: nobody else in
+ * the process may open the store's files while the store is open. Open it after fork(2), never
+ * before.
+ */
+#pragma once
+
+#include "store.h"
+
+#define SQLITE_STORE_WHY 512u
+
+struct sqlite_config {
+	const char *path;
+	bool readonly;	      /* changes answer -EROFS; nothing is written */
+	uint64_t max_size;    /* bytes that the database may grow to; 0: only the disk limits it */
+	int busy_timeout_ms; /* how long to wait for others' transactions */
+};
+
+/*
+ * Opens the store at cfg->path; creates it when there is no file, or an empty one, and it is not
+ * readonly. *ret is the caller's. On failure `why` says in one line what is wrong with which file
+ * and what to do, and the file is untouched.
+ *   -EPROTO   not a store: another application's database, not a database at all
+ *   -EPROTONOSUPPORT   a store of a newer format
+ *   -ENOENT, -EACCES, -EROFS, -EISDIR, -ENOSPC, -EIO, -ENOMEM
+ */
+int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char *why, size_t why_size)
+	MUST_CHECK NONNULL(1, 2, 3);
+
+/* Was the file created by this open? (So that a mount that fails can take it away again.) */
+bool sqlite_store_created(const struct store *s) NONNULL(1) MUST_CHECK;

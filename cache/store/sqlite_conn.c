@@ -1,0 +1,229 @@
+/* Connections, prepared statements, and SQLite's errors as ours. */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+static const char *const statement_sql[] = {
+#define X(name, sql) [name] = sql,
+	SQ_STATEMENTS(X)
+#undef X
+};
+
+int sq_errno(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_READONLY:
+		return -EROFS;
+	case SQLITE_TOOBIG:
+		return -EFBIG;
+	case SQLITE_IOERR:
+		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_BUSY: /* longer than the busy timeout: row F1 of the failure table */
+	case SQLITE_LOCKED:
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	default:
+		return -EIO;
+	}
+}
+
+int sq_run(struct sq_conn *c, const char *sql)
+{
+	return sq_errno(sqlite3_exec(c->db, sql, NULL, NULL, NULL));
+}
+
+/* What holds for every connection: nothing in the file may run code of ours, cells are checked
+ * before they are trusted, deleted bytes are not overwritten (Debian's default), and nobody but
+ * the keeper checkpoints. */
+static int configure(sqlite3 *db, int busy_timeout_ms)
+{
+	static const char pragmas[] = "PRAGMA trusted_schema = OFF;"
+				      "PRAGMA cell_size_check = ON;"
+				      "PRAGMA foreign_keys = OFF;"
+				      "PRAGMA secure_delete = OFF;"
+				      "PRAGMA mmap_size = 0;"
+				      "PRAGMA temp_store = MEMORY;"
+				      "PRAGMA cache_size = -4096;"
+				      "PRAGMA wal_autocheckpoint = 0;"
+				      "PRAGMA journal_size_limit = -1;";
+	sqlite3_busy_timeout(db, busy_timeout_ms);
+	sqlite3_extended_result_codes(db, 1);
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+	return sq_errno(rc);
+}
+
+int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
+{
+	struct sq_conn *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI |
+		(s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	char *uri = sqlite3_mprintf("%s", s->path);
+	if (s->immutable) {
+		sqlite3_free(uri);
+		uri = sqlite3_mprintf("file:%s?immutable=1", s->path);
+	}
+	int r = uri ? sq_errno(sqlite3_open_v2(uri, &c->db, flags, NULL)) : -ENOMEM;
+	sqlite3_free(uri);
+	if (r == 0)
+		r = configure(c->db, s->busy_timeout_ms);
+	if (r < 0) {
+		sq_conn_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+struct sq_conn *sq_conn_close(struct sq_conn *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < SQ_STATEMENTS_N; i++)
+		sqlite3_finalize(c->statement[i]);
+	sqlite3_close(c->db);
+	free(c);
+	return NULL;
+}
+
+static int bind_one(sqlite3_stmt *st, int n, char kind, va_list *args)
+{
+	const void *blob;
+	switch (kind) {
+	case 'i':
+		return sqlite3_bind_int64(st, n, va_arg(*args, int64_t));
+	case 'u':
+		return sqlite3_bind_int64(st, n, (int64_t)va_arg(*args, uint64_t));
+	case 'b':
+		blob = va_arg(*args, const void *);
+		/* A zero-length blob is not NULL. */
+		return sqlite3_bind_blob64(
+			st, n, blob ? blob : "", va_arg(*args, size_t), SQLITE_STATIC);
+	case 'z':
+		return sqlite3_bind_zeroblob64(st, n, va_arg(*args, size_t));
+	default:
+		return sqlite3_bind_null(st, n);
+	}
+}
+
+sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format, ...)
+{
+	sqlite3_stmt *st = c->statement[which];
+	if (!st) {
+		if (sqlite3_prepare_v3(c->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+			    &st, NULL) != SQLITE_OK)
+			return NULL;
+		c->statement[which] = st;
+	}
+	va_list args;
+	va_start(args, format);
+	int rc = SQLITE_OK;
+	for (int n = 1; rc == SQLITE_OK && format[n - 1]; n++)
+		rc = bind_one(st, n, format[n - 1], &args);
+	va_end(args);
+	return rc == SQLITE_OK ? st : NULL;
+}
+
+int sq_step(sqlite3_stmt *st)
+{
+	if (!st)
+		return -EIO;
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		return 1;
+	sqlite3_reset(st);
+	return sq_errno(rc);
+}
+
+void sq_done(sqlite3_stmt *st)
+{
+	if (st)
+		sqlite3_reset(st);
+}
+
+int sq_exec(sqlite3_stmt *st)
+{
+	int r = sq_step(st);
+	if (r == 1)
+		sq_done(st);
+	return r < 0 ? r : 0;
+}
+
+int sq_scalar(sqlite3_stmt *st, int64_t *ret)
+{
+	int r = sq_step(st);
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	*ret = sqlite3_column_int64(st, 0);
+	sq_done(st);
+	return 0;
+}
+
+uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r)
+{
+	int64_t v = sqlite3_column_int64(st, column);
+	if (v < 0) {
+		*r = -EIO;
+		return 0;
+	}
+	return (uint64_t)v;
+}
+
+static struct sq_conn *pool_take(struct sqlite_store *s)
+{
+	pthread_mutex_lock(&s->pool);
+	struct sq_conn *c = s->idle;
+	if (c)
+		s->idle = c->next;
+	pthread_mutex_unlock(&s->pool);
+	return c;
+}
+
+int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret)
+{
+	struct sq_conn *c = pool_take(s);
+	int r = c ? 0 : sq_conn_open(s, &c);
+	if (r < 0)
+		return r;
+	atomic_fetch_add(&s->reads, 1);
+	r = sq_exec(sq_query(c, SQ_BEGIN, ""));
+	if (r < 0) {
+		atomic_fetch_add(&s->failures, 1);
+		sq_conn_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void sq_read_end(struct sqlite_store *s, struct sq_conn *c)
+{
+	if (!c)
+		return;
+	if (sq_exec(sq_query(c, SQ_COMMIT, "")) < 0) {
+		sq_conn_close(c); /* whatever is wrong with it, the next one is new */
+		return;
+	}
+	pthread_mutex_lock(&s->pool);
+	c->next = s->idle;
+	s->idle = c;
+	pthread_mutex_unlock(&s->pool);
+}

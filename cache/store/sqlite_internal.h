@@ -1,0 +1,410 @@
+/*
+ * What the files of the SQLite store share. Nobody outside of sqlite*.c includes this.
+ *
+ *	sqlite_store.c       open, close, the table of functions
+ *	sqlite_schema.c      the tables; creating and recognising a store
+ *	sqlite_conn.c        connections, statements, errors
+ *	sqlite_commit.c      transactions: batches, savepoints, failed commits
+ *	sqlite_keeper.c      the thread that checkpoints and gives space back
+ *	sqlite_mount.c       who has the store mounted; whose orphans are whose
+ *	sqlite_inode.c       rows of inodes
+ *	sqlite_blocks.c      rows of data: runs of blocks, and holes
+ *	sqlite_data.c        changes of data
+ *	sqlite_read.c        reading data
+ *	sqlite_names.c       changes of names
+ *	sqlite_dir.c         reading names
+ *	sqlite_xattr.c       extended attributes
+ */
+#pragma once
+
+#include "sqlite.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* Statements, prepared once for each connection that uses them. */
+#define SQ_STATEMENTS(X)                                                                           \
+	X(SQ_BEGIN, "BEGIN")                                                                       \
+	X(SQ_BEGIN_IMMEDIATE, "BEGIN IMMEDIATE")                                                   \
+	X(SQ_COMMIT, "COMMIT")                                                                     \
+	X(SQ_ROLLBACK, "ROLLBACK")                                                                 \
+	X(SQ_SAVEPOINT, "SAVEPOINT one")                                                           \
+	X(SQ_RELEASE, "RELEASE one")                                                               \
+	X(SQ_ROLLBACK_TO, "ROLLBACK TO one")                                                       \
+	X(SQ_PAGE_COUNT, "PRAGMA page_count")                                                      \
+	X(SQ_FREE_COUNT, "PRAGMA freelist_count")                                                  \
+	X(SQ_SETTLE, "UPDATE store SET settled = settled + 1")                                     \
+	X(SQ_NEXT_INO, "SELECT next_ino FROM store")                                               \
+	X(SQ_RESERVE_INO, "UPDATE store SET next_ino = ?1")                                        \
+	X(SQ_INODE_GET,                                                                            \
+		"SELECT mode, uid, gid, nlink, size, blocks, reserved, rdev, atime, mtime, ctime," \
+		" btime, version, parent, ttl, flags FROM inode WHERE ino = ?1")                   \
+	X(SQ_INODE_PUT,                                                                            \
+		"UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, nlink = ?5, size = ?6,"           \
+		" blocks = ?7, reserved = ?8, atime = ?9, mtime = ?10, ctime = ?11,"               \
+		" version = ?12, parent = ?13, ttl = ?14, flags = ?15 WHERE ino = ?1")             \
+	X(SQ_INODE_NEW,                                                                            \
+		"INSERT INTO inode(ino, mode, uid, gid, nlink, size, blocks, reserved, rdev,"      \
+		" atime, mtime, ctime, btime, version, parent, ttl, flags, target)"                \
+		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"   \
+		" ?17, ?18)")                                                                      \
+	X(SQ_INODE_DELETE, "DELETE FROM inode WHERE ino = ?1")                                     \
+	X(SQ_INODE_COUNT, "SELECT count(*) FROM inode")                                            \
+	X(SQ_TARGET_GET, "SELECT target FROM inode WHERE ino = ?1")                                \
+	X(SQ_ORPHAN_NEW, "INSERT INTO orphan(ino, mount) VALUES(?1, ?2)")                          \
+	X(SQ_ORPHAN_DELETE, "DELETE FROM orphan WHERE ino = ?1")                                   \
+	X(SQ_ORPHAN_LIST, "SELECT ino, mount FROM orphan WHERE ino > ?1 ORDER BY ino LIMIT 1024")  \
+	X(SQ_MOUNT_NEW, "INSERT INTO mount(boot, pid, started, since) VALUES(?1, ?2, ?3, ?4)")     \
+	X(SQ_MOUNT_DELETE, "DELETE FROM mount WHERE id = ?1")                                      \
+	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started FROM mount")                               \
+	X(SQ_MOUNT_USED, "SELECT 1 FROM orphan WHERE mount = ?1 LIMIT 1")                          \
+	X(SQ_BLOCK_GET, "SELECT sums, data FROM block WHERE key = ?1")                             \
+	X(SQ_BLOCK_PUT, "INSERT OR REPLACE INTO block(key, sums, data) VALUES(?1, ?2, ?3)")        \
+	X(SQ_BLOCK_UPDATE, "UPDATE block SET sums = ?2, data = ?3 WHERE key = ?1")                 \
+	X(SQ_BLOCK_RANGE,                                                                          \
+		"SELECT key, sums, data FROM block WHERE key >= coalesce((SELECT max(key)"         \
+		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
+	X(SQ_BLOCK_LENGTHS,                                                                        \
+		"SELECT key, length(data) FROM block WHERE key >= coalesce((SELECT max(key)"       \
+		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
+	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key = ?1")                                     \
+	X(SQ_HOLE_RANGE,                                                                           \
+		"SELECT key, count, reserved FROM hole WHERE key >= coalesce((SELECT max(key)"     \
+		" FROM hole WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key LIMIT 64") \
+	X(SQ_HOLE_PUT, "INSERT OR REPLACE INTO hole(key, count, reserved) VALUES(?1, ?2, ?3)")     \
+	X(SQ_HOLE_DELETE, "DELETE FROM hole WHERE key = ?1")                                       \
+	X(SQ_DENTRY_GET, "SELECT ino, type, id FROM dentry WHERE parent = ?1 AND name = ?2")       \
+	X(SQ_DENTRY_NEW,                                                                           \
+		"INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"           \
+		" coalesce(max(id), 0) + 1 FROM dentry WHERE parent = ?1), ?3, ?4)")               \
+	X(SQ_DENTRY_SET, "UPDATE dentry SET ino = ?3, type = ?4 WHERE parent = ?1 AND name = ?2")  \
+	X(SQ_DENTRY_DELETE, "DELETE FROM dentry WHERE parent = ?1 AND name = ?2")                  \
+	X(SQ_DENTRY_ANY, "SELECT 1 FROM dentry WHERE parent = ?1 LIMIT 1")                         \
+	X(SQ_DENTRY_LIST,                                                                          \
+		"SELECT id, name, ino, type FROM dentry WHERE parent = ?1 AND id > ?2"             \
+		" ORDER BY id LIMIT ?3")                                                           \
+	X(SQ_DENTRY_LIST_ATTR,                                                                     \
+		"SELECT id, name, d.ino, type, mode, uid, gid, nlink, size, blocks, reserved,"     \
+		" rdev, atime, mtime, ctime, btime, version, i.parent, ttl, flags"                 \
+		" FROM dentry d JOIN inode i ON i.ino = d.ino WHERE d.parent = ?1 AND d.id > ?2"   \
+		" ORDER BY d.id LIMIT ?3")                                                         \
+	X(SQ_DENTRY_OF,                                                                            \
+		"SELECT parent, name FROM dentry WHERE ino = ?1 LIMIT 1")                          \
+	X(SQ_DENTRY_OF_DIR, "SELECT name FROM dentry WHERE parent = ?1 AND ino = ?2 LIMIT 1")      \
+	X(SQ_XATTR_GET, "SELECT value FROM xattr WHERE ino = ?1 AND name = ?2")                    \
+	X(SQ_XATTR_PUT, "INSERT OR REPLACE INTO xattr(ino, name, value) VALUES(?1, ?2, ?3)")       \
+	X(SQ_XATTR_DELETE, "DELETE FROM xattr WHERE ino = ?1 AND name = ?2")                       \
+	X(SQ_XATTR_DELETE_ALL, "DELETE FROM xattr WHERE ino = ?1")                                 \
+	X(SQ_XATTR_LIST, "SELECT name FROM xattr WHERE ino = ?1 ORDER BY name")                    \
+	X(SQ_XATTR_SIZE, "SELECT count(*), sum(length(name) + length(value)) FROM xattr"           \
+			 " WHERE ino = ?1")
+
+enum sq_statement {
+#define X(name, sql) name,
+	SQ_STATEMENTS(X)
+#undef X
+		SQ_STATEMENTS_N
+};
+
+/* A connection. Used by one thread at a time: SQLite's own locks are off. */
+struct sq_conn {
+	sqlite3 *db;
+	sqlite3_stmt *statement[SQ_STATEMENTS_N];
+	struct sq_conn *next; /* in the pool of readers */
+};
+
+/*
+ * The key of a row of data or of a hole: inode and first block in one integer, which is the fastest
+ * key SQLite has (docs/measurements.md). Inode numbers are never used twice; 2^33 of them are
+ * 100 days of 1,000 new records a second.
+ */
+#define SQ_BLOCK_BITS 30
+#define SQ_INO_MAX (((uint64_t)1 << (63 - SQ_BLOCK_BITS)) - 1)
+static inline int64_t sq_key(uint64_t ino, uint64_t block)
+{
+	return (int64_t)(ino << SQ_BLOCK_BITS | block);
+}
+static inline uint64_t sq_key_block(int64_t key)
+{
+	return (uint64_t)key & (((uint64_t)1 << SQ_BLOCK_BITS) - 1);
+}
+static inline uint64_t sq_blocks_of(uint64_t bytes)
+{
+	return (bytes + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE;
+}
+
+/* A row of data is a run of at most this many blocks, and crosses no multiple of it: a chunk. */
+#define SQ_RUN_MAX 16u
+
+/*
+ * Locks, in the order in which they are taken:
+ *   turn      only to queue for `write` in order, so that the keeper gets its turn
+ *   write     one transaction at a time: the writer's connection, and every field marked (w)
+ *   sync      one flush of the log at a time: the flusher's connection, `log_file`
+ *   pool      the list of idle readers
+ *   wake      the keeper's: `stopping`, `log_full`
+ */
+struct sqlite_store {
+	struct store store;
+
+	/* Constant after the open. */
+	char *path;
+	bool readonly;
+	bool created;
+	uint64_t max_pages; /* 0: no limit */
+	uint32_t page_size;
+	int busy_timeout_ms;
+	bool immutable; /* opened without any locking: the file is on a read-only filesystem */
+
+	pthread_mutex_t turn;
+	pthread_mutex_t write;
+	struct sq_conn *writer;	 /* (w) */
+	int synchronous;	 /* (w) 1: NORMAL, 2: FULL, 0: not known */
+	uint64_t next_ino;	 /* (w) numbers [next_ino, last_ino) are reserved for this mount */
+	uint64_t last_ino;	 /* (w) */
+	bool degraded;		 /* (w) a failed commit could not be settled; see sqlite_commit.c */
+	bool log_complete;	 /* (w) the whole log is in the database; see sqlite_keeper.c */
+	int64_t mount;		 /* (w) our row in table mount */
+	atomic_int log_pages;	 /* pages in the log after the last commit */
+	atomic_uint_fast64_t committed; /* transactions */
+	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
+	atomic_int_fast64_t inodes;	/* rows in table inode; -1: not counted yet */
+
+	pthread_mutex_t sync;
+	struct sq_conn *flusher; /* holds the log open, for log_file */
+	sqlite3_file *log_file;
+
+	pthread_mutex_t pool;
+	struct sq_conn *idle;
+
+	pthread_mutex_t wake;
+	pthread_cond_t woken;
+	bool stopping;
+	bool log_full;
+	bool keeper_runs;
+	pthread_t keeper; /* started by open, joined by close */
+	struct sq_conn *keeper_conn;
+
+	/* Counters; see stats.h. */
+	atomic_uint_fast64_t reads;
+	atomic_uint_fast64_t changes;
+	atomic_uint_fast64_t flushes;
+	atomic_uint_fast64_t failures;
+	atomic_uint_fast64_t checksum_failures;
+	atomic_bool is_degraded;
+};
+
+static inline struct sqlite_store *sq_store(struct store *s)
+{
+	return CONTAINER_OF(s, struct sqlite_store, store);
+}
+
+/* -- sqlite_conn.c ------------------------------------------------------------------------- */
+
+/* SQLite's result code as an errno: the one table. */
+int sq_errno(int rc) MUST_CHECK;
+
+int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
+struct sq_conn *sq_conn_close(struct sq_conn *c);
+
+/* Runs SQL that is not worth a prepared statement. */
+int sq_run(struct sq_conn *c, const char *sql) MUST_CHECK NONNULL(1, 2);
+
+/*
+ * The prepared statement, with parameters bound from the arguments as `format` says, a letter each:
+ * i int64_t, u uint64_t, n NULL (no argument), b blob (const void *, size_t), z zeroblob (size_t).
+ * A blob must stay until the statement is reset. NULL: no memory or a broken schema; sq_step(NULL)
+ * turns that into an errno, so a caller need not look.
+ */
+sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format, ...)
+	MUST_CHECK NONNULL(1, 3);
+
+/* 1: a row, read it with sqlite3_column_*; 0: no (more) rows; negative errno. Anything but 1 has
+ * reset the statement; after 1, sq_done() does. */
+int sq_step(sqlite3_stmt *st) MUST_CHECK;
+void sq_done(sqlite3_stmt *st);
+
+/* A statement that gives no rows: runs and resets it. */
+int sq_exec(sqlite3_stmt *st) MUST_CHECK;
+
+/* The first column of the first row. -EIO when there is no row. */
+int sq_scalar(sqlite3_stmt *st, int64_t *ret) MUST_CHECK NONNULL(2);
+
+/* A column that holds a count, a size, an inode: -EIO in *r when it is negative (a damaged file). */
+uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r) NONNULL(1, 3);
+
+/* A reader from the pool, inside of a read transaction: one committed state until sq_read_end(),
+ * which takes NULL. */
+int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
+void sq_read_end(struct sqlite_store *s, struct sq_conn *c) NONNULL(1);
+
+/* -- sqlite_schema.c ----------------------------------------------------------------------- */
+
+enum sq_format { SQ_FORMAT_MISSING, SQ_FORMAT_EMPTY, SQ_FORMAT_OURS };
+
+/* What is at `path`? Reads the header only. -EPROTO, -EPROTONOSUPPORT as sqlite_store_open. */
+int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_size) MUST_CHECK
+	NONNULL(1, 2, 3);
+
+/* Makes a new, complete store at `path`, or nothing. */
+int sq_create(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/* Is the schema the one we know (nothing missing, nothing added that could run)? -EPROTO. */
+int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/* -- sqlite_commit.c ----------------------------------------------------------------------- */
+
+void sq_apply(struct store *store, struct change *const *changes, size_t n, bool durable);
+int sq_flush(struct store *store) MUST_CHECK;
+
+/* Takes and gives back the right to write, in turn. */
+void sq_write_lock(struct sqlite_store *s) NONNULL(1);
+void sq_write_unlock(struct sqlite_store *s) NONNULL(1);
+
+/* PRAGMA synchronous on the writer: 1 NORMAL, 2 FULL. Outside of a transaction. (w) */
+int sq_synchronous(struct sqlite_store *s, int level) MUST_CHECK NONNULL(1);
+
+/* Leaves a transaction that SQLite may have left by itself already. */
+void sq_rollback(struct sq_conn *c) NONNULL(1);
+
+/* -- sqlite_keeper.c ----------------------------------------------------------------------- */
+
+int sq_keeper_start(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+void sq_keeper_stop(struct sqlite_store *s) NONNULL(1);
+
+/* For the writer's connection: called with the pages in the log after each commit. */
+int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages);
+
+/* Makes the database file as large as the open transaction will need, plus some pages for changes
+ * that must work on a full disk if `needs_space`; so a checkpoint never finds the disk full.
+ * -ENOSPC. (w) */
+int sq_reserve_space(struct sqlite_store *s, bool needs_space) MUST_CHECK NONNULL(1);
+
+/* Moves as much of the log as can be into the database, so that the next commit starts it anew
+ * without needing space. (w) */
+int sq_checkpoint_now(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+
+/* -- sqlite_mount.c ------------------------------------------------------------------------ */
+
+/* Enters this process as a mount, and forgets dead ones without orphans. (w) */
+int sq_mount_enter(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+/* Takes it out again; what fails is cleared up by the next mount. (w) */
+void sq_mount_leave(struct sqlite_store *s) NONNULL(1);
+int sq_orphans(struct store *store, store_ino_fn *fn, void *arg) MUST_CHECK;
+
+/* -- sqlite_inode.c ------------------------------------------------------------------------ */
+
+/* A row of table inode. attr.blocks is stored + reserved. */
+struct sq_inode {
+	struct store_attr attr;
+	uint64_t stored;   /* blocks that have a row of data */
+	uint64_t reserved; /* blocks in holes that fallocate(2) reserved */
+	uint64_t parent;   /* of a directory; else 0 */
+};
+
+/* -ESTALE */
+int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
+/* The columns of SQ_INODE_GET, starting at `column`, into all of *ret but attr.ino. */
+int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
+/* Writes the row back, its version one higher. */
+int sq_inode_save(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+int sq_inode_new(struct sq_conn *c, const struct sq_inode *i, const struct change_name *target)
+	MUST_CHECK NONNULL(1, 2);
+
+/* Enters the inode's attributes into the change's results (again). */
+void sq_touched(struct change *ch, const struct sq_inode *i) NONNULL(1, 2);
+
+/* The mode after a change of data by a caller who may not keep setuid and setgid. */
+uint32_t sq_killed_mode(uint32_t mode) MUST_CHECK;
+
+/* -- sqlite_blocks.c ----------------------------------------------------------------------- */
+
+/* What is stored of one block: its content, and the checksum it came with. */
+struct sq_stored {
+	bool found;
+	bool has_sum;
+	uint64_t sum;
+	uint32_t len;
+	unsigned char data[STORE_BLOCK_SIZE];
+};
+
+/* XXH3 of a block's stored bytes, seeded with its place. */
+uint64_t sq_sum(uint64_t ino, uint64_t block, const void *data, size_t len) MUST_CHECK;
+
+/* A row of data taken apart. */
+struct sq_run {
+	uint64_t first; /* block */
+	uint32_t count; /* blocks */
+	const unsigned char *data;
+	size_t len; /* bytes: only the last block may be short */
+	const unsigned char *sums; /* 8 bytes a block, big-endian; NULL: none */
+};
+/* The row that a statement with columns key, sums, data is on. -EIO: damaged. */
+int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret) MUST_CHECK NONNULL(1, 2);
+/* Bytes of block `first + i` of the run. */
+uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
+uint64_t sq_run_sum(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
+
+/* One block, verified. -EBADMSG: its checksum is wrong, or the row is gone though no hole is there. */
+int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i, uint64_t block,
+	struct sq_stored *ret) MUST_CHECK NONNULL(1, 2, 3, 5);
+
+/* Writes `len` bytes as blocks `first`, ...: whole blocks, the last one may be short. Keeps
+ * i->stored, i->reserved and the holes right; the inode's size must not have been changed yet. */
+int sq_blocks_write(struct sq_conn *c, struct sq_inode *i, uint64_t first, const void *data,
+	size_t len) MUST_CHECK NONNULL(1, 2, 4);
+
+/* Deletes the rows of blocks [first, last], at most `limit` rows (0: all). *ret_more: there are
+ * more. Keeps i->stored right, not the holes. */
+int sq_blocks_delete(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
+	unsigned limit, bool *ret_more) MUST_CHECK NONNULL(1, 2, 6);
+
+/* Makes [first, last] a hole, given that there are no rows of data in it (any more). */
+int sq_holes_add(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
+	bool reserved) MUST_CHECK NONNULL(1, 2);
+/* Forgets holes in [first, last]. */
+int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last) MUST_CHECK
+	NONNULL(1, 2);
+/* Is the block in a hole? Sets *ret_last to the last block of that hole. */
+int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret, uint64_t *ret_last)
+	MUST_CHECK NONNULL(1, 4, 5);
+
+/* -- the changes: each one applied inside of an open transaction, (w) ------------------------ */
+
+int sq_apply_write(struct sqlite_store *s, struct change *ch) MUST_CHECK;      /* sqlite_data.c */
+int sq_apply_setattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_allocate(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_copy(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_create(struct sqlite_store *s, struct change *ch) MUST_CHECK;     /* sqlite_names.c */
+int sq_apply_link(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_unlink(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_rename(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_reap(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+int sq_apply_setxattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;   /* sqlite_xattr.c */
+int sq_apply_removexattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;
+
+/* An inode number from the reserved ones (sqlite_commit.c sees to it that there are enough). */
+uint64_t sq_take_ino(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+
+/* What chmod(2) does to an access ACL; in sqlite_xattr.c. No ACL: nothing. */
+int sq_acl_chmod(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+/* Removes the file capabilities of an inode whose data or owner changed; in sqlite_xattr.c. */
+int sq_drop_capabilities(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+
+/* -- reading -------------------------------------------------------------------------------- */
+
+int sq_read(struct store *store, uint64_t ino, uint64_t first, uint32_t count,
+	struct store_span *ret) MUST_CHECK; /* sqlite_read.c */
+int sq_getattr(struct store *store, uint64_t ino, struct store_attr *ret) MUST_CHECK;
+int sq_seek(struct store *store, uint64_t ino, uint64_t offset, bool data, uint64_t *ret) MUST_CHECK;
+ssize_t sq_block_info(struct store *store, uint64_t ino, uint64_t first, uint32_t count,
+	struct store_block_info *ret) MUST_CHECK;
+int sq_lookup(struct store *store, uint64_t parent, const char *name, size_t len,
+	struct store_attr *ret) MUST_CHECK; /* sqlite_dir.c */
+int sq_readlink(struct store *store, uint64_t ino, char *buf, size_t size) MUST_CHECK;
+int sq_readdir(struct store *store, uint64_t dir, uint64_t after, bool with_attr,
+	store_entry_fn *fn, void *arg) MUST_CHECK;
+int sq_path(struct store *store, uint64_t ino, char *buf, size_t size) MUST_CHECK;
+ssize_t sq_getxattr(struct store *store, uint64_t ino, const char *name, size_t len, void *buf,
+	size_t size) MUST_CHECK; /* sqlite_xattr.c */
+int sq_listxattr(struct store *store, uint64_t ino, store_xattr_fn *fn, void *arg) MUST_CHECK;

@@ -1,0 +1,259 @@
+/* The tables of a store, how one is made, and how one is told from other files. */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* "rcfs", at offset 68 of the file; file(1) and every SQLite client can read it. */
+#define APPLICATION_ID 0x72636673
+/* The format: one higher for each change that an older recordfs could not cope with. */
+#define FORMAT 1
+/* Why this page size: docs/measurements.md. */
+#define PAGE_SIZE 4096
+
+/* docs/store-format.md explains every column and states the invariants. */
+static const char *const tables[] = {
+	"CREATE TABLE store("
+	"id INTEGER PRIMARY KEY CHECK(id = 1), uuid BLOB NOT NULL, created INTEGER NOT NULL,"
+	" block_size INTEGER NOT NULL, next_ino INTEGER NOT NULL, settled INTEGER NOT NULL) STRICT",
+
+	"CREATE TABLE inode("
+	"ino INTEGER PRIMARY KEY, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"
+	" gid INTEGER NOT NULL, nlink INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" blocks INTEGER NOT NULL, reserved INTEGER NOT NULL, rdev INTEGER NOT NULL,"
+	" atime INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL,"
+	" btime INTEGER NOT NULL, version INTEGER NOT NULL, parent INTEGER NOT NULL,"
+	" ttl INTEGER, flags INTEGER NOT NULL, target BLOB) STRICT",
+
+	"CREATE TABLE dentry("
+	"parent INTEGER NOT NULL, name BLOB NOT NULL, id INTEGER NOT NULL, ino INTEGER NOT NULL,"
+	" type INTEGER NOT NULL, PRIMARY KEY(parent, name)) STRICT, WITHOUT ROWID",
+
+	"CREATE INDEX dentry_order ON dentry(parent, id, ino, type)",
+
+	"CREATE TABLE block(key INTEGER PRIMARY KEY, sums BLOB, data BLOB NOT NULL) STRICT",
+
+	"CREATE TABLE hole("
+	"key INTEGER PRIMARY KEY, count INTEGER NOT NULL, reserved INTEGER NOT NULL) STRICT",
+
+	"CREATE TABLE xattr("
+	"ino INTEGER NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL,"
+	" PRIMARY KEY(ino, name)) STRICT, WITHOUT ROWID",
+
+	"CREATE TABLE orphan(ino INTEGER PRIMARY KEY, mount INTEGER NOT NULL) STRICT",
+
+	"CREATE TABLE mount("
+	"id INTEGER PRIMARY KEY, boot TEXT NOT NULL, pid INTEGER NOT NULL,"
+	" started INTEGER NOT NULL, since INTEGER NOT NULL) STRICT",
+};
+
+static uint32_t big_endian(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The file's header, read before SQLite has it open: see facts about locks in sqlite.h. */
+static ssize_t read_header(const char *path, unsigned char *header, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	struct stat st;
+	ssize_t n;
+	if (fstat(fd, &st) < 0)
+		n = -errno;
+	else if (S_ISDIR(st.st_mode))
+		n = -EISDIR;
+	else if (!S_ISREG(st.st_mode))
+		n = -EPROTO;
+	else if ((n = pread(fd, header, size, 0)) < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}
+
+int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_size)
+{
+	unsigned char header[100];
+	ssize_t n = read_header(path, header, sizeof header);
+	if (n == -ENOENT || n == 0) {
+		*ret = n == 0 ? SQ_FORMAT_EMPTY : SQ_FORMAT_MISSING;
+		return 0;
+	}
+	if (n < 0 && n != -EPROTO) {
+		snprintf(why, why_size, "%s: cannot read the store: %s", path, strerror((int)-n));
+		return (int)n;
+	}
+	if (n < (ssize_t)sizeof header || memcmp(header, "SQLite format 3", 16) != 0) {
+		snprintf(why, why_size,
+			"%s: not a SQLite database; name a recordfs store or a new file", path);
+		return -EPROTO;
+	}
+	if (big_endian(header + 68) != APPLICATION_ID) {
+		snprintf(why, why_size,
+			"%s: a SQLite database, but not a recordfs store; name another file", path);
+		return -EPROTO;
+	}
+	uint32_t format = big_endian(header + 60);
+	if (format != FORMAT) {
+		snprintf(why, why_size,
+			"%s: store format %u is %s than this recordfs (format %d); use a %s one",
+			path, format, format > FORMAT ? "newer" : "older", FORMAT,
+			format > FORMAT ? "newer" : "matching");
+		return -EPROTONOSUPPORT;
+	}
+	*ret = SQ_FORMAT_OURS;
+	return 0;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* The first rows: the store's own, and the root directory. */
+static int fill(sqlite3 *db)
+{
+	unsigned char uuid[16];
+	if (getrandom(uuid, sizeof uuid, 0) != (ssize_t)sizeof uuid)
+		return -EIO;
+	char hex[2 * sizeof uuid + 1];
+	for (size_t i = 0; i < sizeof uuid; i++)
+		snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
+	int64_t now = now_ns();
+	char *sql = sqlite3_mprintf("INSERT INTO store VALUES(1, x'%s', %lld, %u, %u, 0);"
+				    "INSERT INTO inode VALUES(%u, %u, %u, %u, 2, 0, 0, 0, 0,"
+				    " %lld, %lld, %lld, %lld, 1, %u, NULL, 0, NULL)",
+		hex, (long long)now, STORE_BLOCK_SIZE, STORE_ROOT_INO + 1, STORE_ROOT_INO,
+		(unsigned)S_IFDIR | 0755u, getuid(), getgid(), (long long)now, (long long)now,
+		(long long)now, (long long)now, STORE_ROOT_INO);
+	if (!sql)
+		return -ENOMEM;
+	int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	sqlite3_free(sql);
+	return sq_errno(rc);
+}
+
+static int build(sqlite3 *db)
+{
+	char pragmas[160];
+	/* auto_vacuum and page_size can only be chosen before there is a table. */
+	snprintf(pragmas, sizeof pragmas,
+		"PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;"
+		"PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN IMMEDIATE",
+		PAGE_SIZE, APPLICATION_ID, FORMAT);
+	int rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && i < ARRAY_LEN(tables); i++)
+		rc = sqlite3_exec(db, tables[i], NULL, NULL, NULL);
+	int r = sq_errno(rc);
+	if (r == 0)
+		r = fill(db);
+	/* The mode is noted in the header, so that no client ever opens the store in another. */
+	if (r == 0)
+		r = sq_errno(sqlite3_exec(
+			db, "COMMIT; PRAGMA journal_mode = WAL", NULL, NULL, NULL));
+	return r;
+}
+
+static int sync_directory_of(const char *path)
+{
+	char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	char *slash = strrchr(copy, '/');
+	if (slash)
+		slash[slash == copy] = '\0';
+	int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(copy);
+	if (fd < 0)
+		return -errno;
+	int r = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* Builds the store under a name of its own and moves it into place when it is complete, so that a
+ * crash on the way leaves no half-made store. */
+int sq_create(const char *path, char *why, size_t why_size)
+{
+	char *temporary = sqlite3_mprintf("%s.new-%d", path, (int)getpid());
+	if (!temporary)
+		return -ENOMEM;
+	sqlite3 *db = NULL;
+	unlink(temporary);
+	int rc = sqlite3_open_v2(temporary, &db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int r = sq_errno(rc);
+	if (r == 0)
+		r = build(db);
+	int system_errno = db ? sqlite3_system_errno(db) : 0;
+	sqlite3_close(db);
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r == 0)
+		r = sync_directory_of(path);
+	if (r < 0) {
+		if (r == -EIO && system_errno > 0)
+			r = -system_errno;
+		unlink(temporary);
+		snprintf(why, why_size, "%s: cannot create the store: %s", path, strerror(-r));
+	}
+	sqlite3_free(temporary);
+	return r;
+}
+
+/* Is this object of the schema, by its SQL, one of ours? SQLite's own indexes have no SQL. */
+static bool known(const char *sql)
+{
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		if (strcmp(sql, tables[i]) == 0)
+			return true;
+	return false;
+}
+
+int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(c->db,
+		"SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+		" AND type IN ('table', 'index', 'trigger', 'view')"
+		" AND name NOT LIKE 'sqlite~_stat%' ESCAPE '~'",
+		-1, &st, NULL);
+	size_t found = 0;
+	char stranger[64] = "";
+	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *sql = (const char *)sqlite3_column_text(st, 1);
+		if (sql && known(sql))
+			found++;
+		else
+			snprintf(stranger, sizeof stranger, "%s", sqlite3_column_text(st, 0));
+		rc = SQLITE_OK;
+	}
+	sqlite3_finalize(st);
+	if (rc != SQLITE_DONE) {
+		snprintf(why, why_size, "%s: cannot read the schema: %s",
+			sqlite3_db_filename(c->db, "main"), sqlite3_errmsg(c->db));
+		return sq_errno(rc) ? sq_errno(rc) : -EIO;
+	}
+	if (stranger[0]) {
+		snprintf(why, why_size, "%s: the schema has been altered (%s); restore it",
+			sqlite3_db_filename(c->db, "main"), stranger);
+		return -EPROTO;
+	}
+	if (found != ARRAY_LEN(tables)) {
+		snprintf(why, why_size, "%s: tables are missing from the schema; restore it",
+			sqlite3_db_filename(c->db, "main"));
+		return -EPROTO;
+	}
+	return 0;
+}
