@@ -1,0 +1,128 @@
+"""What scenarios in Python share: `from lib import *`. An exception ends the test; after its end
+the runner unmounts and judges the daemon's log. Call done() last: it unmounts, wants exit status 0
+from the daemon and a store without a fault from `recordfsctl check`."""
+import ctypes
+import errno
+import json
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+T = pathlib.Path(os.environ["T"])
+MNT = T / "mnt"
+STORE = T / "store.db"
+LONG = "RFS_LONG" in os.environ
+AT_FDCWD = -100
+libc = ctypes.CDLL(None, use_errno=True)
+os.umask(0o022)
+MNT.mkdir(exist_ok=True)
+
+
+class Daemon:
+    """A mount of STORE on MNT; options as on the command line."""
+
+    def __init__(self, *options, store=STORE, mnt=MNT):
+        self.mnt = mnt
+        with open(T / "daemon.log", "ab") as log:
+            self.process = subprocess.Popen(["recordfs", "-f", store, mnt, *options],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        poll("the mount", lambda: is_mounted(mnt) or self.process.poll() is not None)
+        assert self.process.poll() is None, (T / "daemon.log").read_text()
+        os.stat(mnt / ".")
+
+    def umount(self):
+        poll("unmounting", lambda: subprocess.run(["fusermount3", "-u", self.mnt]).returncode == 0)
+        same(0, self.process.wait(100), "the daemon's exit status")
+
+    def crash(self):
+        """kill -9; the dead mount stays until clear()."""
+        self.process.kill()
+        self.process.wait()
+
+    def clear(self):
+        subprocess.run(["fusermount3", "-u", self.mnt], check=True)
+
+    def stats(self):
+        return json.loads(subprocess.check_output(["recordfsctl", "stats", "--json", self.mnt]))
+
+
+def is_mounted(path):
+    return any(line.split()[4] == str(path) for line in open("/proc/self/mountinfo"))
+
+
+def poll(what, condition, seconds=60):
+    """Waits until it is true; for what happens by itself and takes a while."""
+    end = time.monotonic() + seconds * float(os.environ.get("RFS_TIMEOUT_FACTOR", "1"))
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+def done(daemon=None, check=True):
+    if daemon:
+        daemon.umount()
+    if check:
+        subprocess.run(["recordfsctl", "check", STORE], check=True)
+
+
+def same(wanted, got, what=""):
+    if wanted != got:
+        raise AssertionError(f"{what}: wanted {short(wanted)}, got {short(got)}")
+
+
+def short(value):
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:300]}... ({len(text)} long)"
+
+
+def fails(code, function, *args, **kwargs):
+    """The call must raise OSError with this errno, named or one of several."""
+    codes = code if isinstance(code, tuple) else (code,)
+    names = [errno.errorcode[c] for c in codes]
+    try:
+        result = function(*args, **kwargs)
+    except OSError as error:
+        assert error.errno in codes, f"wanted {names}, got {error!r}"
+        return
+    raise AssertionError(f"wanted {names}, but it returned {short(result)}")
+
+
+def check_call(result):
+    """For what libc returned: raises the OSError that errno says."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def fallocate(fd, mode, offset, length):
+    check_call(libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+
+def renameat2(old, new, flags):
+    check_call(libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags))
+
+
+def child(function, *args):
+    """Runs it in a process of its own, whose failure is ours."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            function(*args)
+            status = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return pid
+
+
+def join(*pids):
+    for pid in pids:
+        same(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), f"child {pid}")

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# What the scripts in tools/ share: messages, Debian packages, builds. Sourced, with bash, after
+# `set -euo pipefail`. Sets `top`, the root of the source tree.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# What a build needs, and what the tests need on top of it.
+build_packages=(gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libsqlite3-dev libxxhash-dev
+	libcmocka-dev fuse3)
+# shellcheck disable=SC2034 # used by tools/test
+test_packages=("${build_packages[@]}" clang clang-format shellcheck python3 sqlite3 attr acl git
+	rsync vim make tar)
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# quiet WHAT COMMAND...: runs it; its output is shown only when it fails.
+quiet() {
+	local what=$1 log status=0
+	shift
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 </dev/null || status=$?
+	if [ "$status" -ne 0 ]; then
+		cat "$log" >&2
+		printf '%s: %s failed (%s)\n' "${0##*/}" "$what" "$*" >&2
+	fi
+	rm -f "$log"
+	return "$status"
+}
+
+# install_missing PACKAGE...: installs those that are not there; silent when all of them are.
+install_missing() {
+	local package missing=() as_root=()
+	if ! command -v dpkg-query >/dev/null; then
+		say "This is not a Debian system; the equivalents of these are needed: $*" >&2
+		return 0
+	fi
+	for package; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null || die "missing packages, and neither root nor sudo to install" \
+			"them; as root: apt-get install ${missing[*]}"
+		as_root=(sudo)
+	fi
+	say "Installing from Debian: ${missing[*]}"
+	as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+	quiet 'apt-get update' "${as_root[@]}" update || true
+	quiet 'apt-get install' "${as_root[@]}" install -y --no-install-recommends "${missing[@]}" ||
+		die "install them by hand and try again: apt-get install ${missing[*]}"
+}
+
+# build DIR "MESON OPTIONS" [TARGET...]: configures $top/DIR once and brings it up to date. DIR is
+# configured again when the list of mount tests changed, which meson cannot see.
+build() {
+	local dir=$top/$1 list
+	local -a options
+	read -ra options <<<"$2"
+	shift 2
+	list=$(cd "$top/tests/mount" && ls)
+	if [ ! -f "$dir/build.ninja" ]; then
+		quiet configuring meson setup "$dir" "$top" "${options[@]}" || return
+	elif [ "$list" != "$(cat "$dir/mount-tests" 2>/dev/null)" ]; then
+		quiet configuring meson setup --reconfigure "$dir" "$top" "${options[@]}" || return
+	fi
+	printf '%s\n' "$list" >"$dir/mount-tests"
+	quiet building ninja -C "$dir" "$@"
+}
