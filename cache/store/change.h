@@ -9,7 +9,8 @@
  * What POSIX asks of a change besides the obvious is the store's work, since it has to be atomic
  * with it: times (`now` becomes ctime of every inode touched, and mtime where data or entries
  * change), link counts, setgid directories, default ACLs and umask, clearing of setuid and setgid,
- * inheritance of user.recordfs.ttl. Permission checks are not: the kernel makes them before it asks.
+ * inheritance of user.recordfs.ttl. Permission checks are not: the kernel makes them before it
+ * asks.
  */
 #pragma once
 
@@ -23,8 +24,9 @@
 /* What a store knows of an inode: what stat(2) shows, and what the caches need. */
 struct store_attr {
 	uint64_t ino;
-	uint64_t size;	 /* bytes */
-	uint64_t blocks; /* blocks of STORE_BLOCK_SIZE that are stored or reserved (st_blocks / 8) */
+	uint64_t size; /* bytes */
+	uint64_t
+		blocks; /* blocks of STORE_BLOCK_SIZE that are stored or reserved (st_blocks / 8) */
 	uint64_t version; /* grows with every change of the inode's data or attributes */
 	int64_t atime;	  /* nanoseconds since 1970, all four */
 	int64_t mtime;
@@ -69,7 +71,7 @@ struct change_name {
 struct change_caller {
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t umask;	 /* taken from the mode of what is created, unless a default ACL rules */
+	uint32_t umask; /* taken from the mode of what is created, unless a default ACL rules */
 	bool kill_suid; /* the caller may not keep setuid/setgid (no CAP_FSETID) */
 };
 
@@ -100,7 +102,8 @@ struct change_write {
 struct change_setattr {
 	uint64_t ino;
 	unsigned mask;
-	uint32_t mode; /* permission bits; the type is kept. An access ACL follows, as in chmod(2) */
+	uint32_t
+		mode; /* permission bits; the type is kept. An access ACL follows, as in chmod(2) */
 	uint32_t uid;
 	uint32_t gid;
 	uint64_t size;
@@ -110,11 +113,11 @@ struct change_setattr {
 
 /* What fallocate(2) asks for on [offset, offset + len), len > 0. */
 enum store_allocate {
-	STORE_ALLOCATE,		/* reads as zeros where nothing is; extends the size */
-	STORE_ALLOCATE_KEEP,	/* the same, but the size stays: only checks for space */
-	STORE_PUNCH_HOLE,	/* becomes a hole; the size stays */
-	STORE_ZERO_RANGE,	/* becomes zeros; extends the size */
-	STORE_ZERO_RANGE_KEEP,	/* becomes zeros; the size stays */
+	STORE_ALLOCATE,	       /* reads as zeros where nothing is; extends the size */
+	STORE_ALLOCATE_KEEP,   /* the same, but the size stays: only checks for space */
+	STORE_PUNCH_HOLE,      /* becomes a hole; the size stays */
+	STORE_ZERO_RANGE,      /* becomes zeros; extends the size */
+	STORE_ZERO_RANGE_KEEP, /* becomes zeros; the size stays */
 };
 struct change_allocate {
 	uint64_t ino;
@@ -136,7 +139,8 @@ struct change_copy {
 /* A new inode, of the type in `mode`, under `name`. EEXIST; ENOENT: the parent is deleted. */
 struct change_create {
 	uint64_t parent;
-	struct change_name name; /* bytes == NULL: an unnamed file (O_TMPFILE), an orphan from birth */
+	struct change_name
+		name; /* bytes == NULL: an unnamed file (O_TMPFILE), an orphan from birth */
 	uint32_t mode;
 	uint32_t rdev;
 	struct change_name target; /* of a symlink */

@@ -8,6 +8,12 @@
 #include <stddef.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* For a result that there is nothing to do about; say why at the call. */
+#define IGNORE(call)                                                                               \
+	do {                                                                                       \
+		if (call) {                                                                        \
+		}                                                                                  \
+	} while (0)
 #define NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 

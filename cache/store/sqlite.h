@@ -22,8 +22,8 @@
 
 struct sqlite_config {
 	const char *path;
-	bool readonly;	      /* changes answer -EROFS; nothing is written */
-	uint64_t max_size;    /* bytes that the database may grow to; 0: only the disk limits it */
+	bool readonly;	     /* changes answer -EROFS; nothing is written */
+	uint64_t max_size;   /* bytes that the database may grow to; 0: only the disk limits it */
 	int busy_timeout_ms; /* how long to wait for others' transactions */
 };
 
@@ -35,8 +35,8 @@ struct sqlite_config {
  *   -EPROTONOSUPPORT   a store of a newer format
  *   -ENOENT, -EACCES, -EROFS, -EISDIR, -ENOSPC, -EIO, -ENOMEM
  */
-int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char *why, size_t why_size)
-	MUST_CHECK NONNULL(1, 2, 3);
+int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char *why,
+	size_t why_size) MUST_CHECK NONNULL(1, 2, 3);
 
 /* Was the file created by this open? (So that a mount that fails can take it away again.) */
 bool sqlite_store_created(const struct store *s) NONNULL(1) MUST_CHECK;

@@ -75,7 +75,7 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 	if (!c)
 		return -ENOMEM;
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI |
-		(s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+		    (s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
 	char *uri = sqlite3_mprintf("%s", s->path);
 	if (s->immutable) {
 		sqlite3_free(uri);

@@ -39,10 +39,9 @@
 	X(SQ_INODE_GET,                                                                            \
 		"SELECT mode, uid, gid, nlink, size, blocks, reserved, rdev, atime, mtime, ctime," \
 		" btime, version, parent, ttl, flags FROM inode WHERE ino = ?1")                   \
-	X(SQ_INODE_PUT,                                                                            \
-		"UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, nlink = ?5, size = ?6,"           \
-		" blocks = ?7, reserved = ?8, atime = ?9, mtime = ?10, ctime = ?11,"               \
-		" version = ?12, parent = ?13, ttl = ?14, flags = ?15 WHERE ino = ?1")             \
+	X(SQ_INODE_PUT, "UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, nlink = ?5, size = ?6,"   \
+			" blocks = ?7, reserved = ?8, atime = ?9, mtime = ?10, ctime = ?11,"       \
+			" version = ?12, parent = ?13, ttl = ?14, flags = ?15 WHERE ino = ?1")     \
 	X(SQ_INODE_NEW,                                                                            \
 		"INSERT INTO inode(ino, mode, uid, gid, nlink, size, blocks, reserved, rdev,"      \
 		" atime, mtime, ctime, btime, version, parent, ttl, flags, target)"                \
@@ -60,36 +59,32 @@
 	X(SQ_MOUNT_USED, "SELECT 1 FROM orphan WHERE mount = ?1 LIMIT 1")                          \
 	X(SQ_BLOCK_GET, "SELECT sums, data FROM block WHERE key = ?1")                             \
 	X(SQ_BLOCK_PUT, "INSERT OR REPLACE INTO block(key, sums, data) VALUES(?1, ?2, ?3)")        \
-	X(SQ_BLOCK_UPDATE, "UPDATE block SET sums = ?2, data = ?3 WHERE key = ?1")                 \
 	X(SQ_BLOCK_RANGE,                                                                          \
 		"SELECT key, sums, data FROM block WHERE key >= coalesce((SELECT max(key)"         \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
 	X(SQ_BLOCK_LENGTHS,                                                                        \
 		"SELECT key, length(data) FROM block WHERE key >= coalesce((SELECT max(key)"       \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
-	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key = ?1")                                     \
+	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key BETWEEN ?1 AND ?2")                        \
 	X(SQ_HOLE_RANGE,                                                                           \
 		"SELECT key, count, reserved FROM hole WHERE key >= coalesce((SELECT max(key)"     \
-		" FROM hole WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key LIMIT 64") \
+		" FROM hole WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")         \
 	X(SQ_HOLE_PUT, "INSERT OR REPLACE INTO hole(key, count, reserved) VALUES(?1, ?2, ?3)")     \
 	X(SQ_HOLE_DELETE, "DELETE FROM hole WHERE key = ?1")                                       \
 	X(SQ_DENTRY_GET, "SELECT ino, type, id FROM dentry WHERE parent = ?1 AND name = ?2")       \
-	X(SQ_DENTRY_NEW,                                                                           \
-		"INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"           \
-		" coalesce(max(id), 0) + 1 FROM dentry WHERE parent = ?1), ?3, ?4)")               \
+	X(SQ_DENTRY_NEW, "INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"  \
+			 " coalesce(max(id), 0) + 1 FROM dentry WHERE parent = ?1), ?3, ?4)")      \
 	X(SQ_DENTRY_SET, "UPDATE dentry SET ino = ?3, type = ?4 WHERE parent = ?1 AND name = ?2")  \
 	X(SQ_DENTRY_DELETE, "DELETE FROM dentry WHERE parent = ?1 AND name = ?2")                  \
 	X(SQ_DENTRY_ANY, "SELECT 1 FROM dentry WHERE parent = ?1 LIMIT 1")                         \
-	X(SQ_DENTRY_LIST,                                                                          \
-		"SELECT id, name, ino, type FROM dentry WHERE parent = ?1 AND id > ?2"             \
-		" ORDER BY id LIMIT ?3")                                                           \
+	X(SQ_DENTRY_LIST, "SELECT id, name, ino, type FROM dentry WHERE parent = ?1 AND id > ?2"   \
+			  " ORDER BY id LIMIT ?3")                                                 \
 	X(SQ_DENTRY_LIST_ATTR,                                                                     \
 		"SELECT id, name, d.ino, type, mode, uid, gid, nlink, size, blocks, reserved,"     \
 		" rdev, atime, mtime, ctime, btime, version, i.parent, ttl, flags"                 \
 		" FROM dentry d JOIN inode i ON i.ino = d.ino WHERE d.parent = ?1 AND d.id > ?2"   \
 		" ORDER BY d.id LIMIT ?3")                                                         \
-	X(SQ_DENTRY_OF,                                                                            \
-		"SELECT parent, name FROM dentry WHERE ino = ?1 LIMIT 1")                          \
+	X(SQ_DENTRY_OF, "SELECT parent, name FROM dentry WHERE ino = ?1 LIMIT 1")                  \
 	X(SQ_DENTRY_OF_DIR, "SELECT name FROM dentry WHERE parent = ?1 AND ino = ?2 LIMIT 1")      \
 	X(SQ_XATTR_GET, "SELECT value FROM xattr WHERE ino = ?1 AND name = ?2")                    \
 	X(SQ_XATTR_PUT, "INSERT OR REPLACE INTO xattr(ino, name, value) VALUES(?1, ?2, ?3)")       \
@@ -158,14 +153,15 @@ struct sqlite_store {
 
 	pthread_mutex_t turn;
 	pthread_mutex_t write;
-	struct sq_conn *writer;	 /* (w) */
-	int synchronous;	 /* (w) 1: NORMAL, 2: FULL, 0: not known */
-	uint64_t next_ino;	 /* (w) numbers [next_ino, last_ino) are reserved for this mount */
-	uint64_t last_ino;	 /* (w) */
-	bool degraded;		 /* (w) a failed commit could not be settled; see sqlite_commit.c */
-	bool log_complete;	 /* (w) the whole log is in the database; see sqlite_keeper.c */
-	int64_t mount;		 /* (w) our row in table mount */
-	atomic_int log_pages;	 /* pages in the log after the last commit */
+	struct sq_conn *writer; /* (w) */
+	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
+	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
+	uint64_t last_ino;	/* (w) */
+	bool degraded;		/* (w) a failed commit could not be settled; see sqlite_commit.c */
+	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
+	bool log_complete;	/* (w) the whole log is in the database; see sqlite_keeper.c */
+	int64_t mount;		/* (w) our row in table mount */
+	atomic_int log_pages;	/* pages in the log after the last commit */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
 	atomic_int_fast64_t inodes;	/* rows in table inode; -1: not counted yet */
@@ -216,8 +212,8 @@ int sq_run(struct sq_conn *c, const char *sql) MUST_CHECK NONNULL(1, 2);
  * A blob must stay until the statement is reset. NULL: no memory or a broken schema; sq_step(NULL)
  * turns that into an errno, so a caller need not look.
  */
-sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format, ...)
-	MUST_CHECK NONNULL(1, 3);
+sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format,
+	...) MUST_CHECK NONNULL(1, 3);
 
 /* 1: a row, read it with sqlite3_column_*; 0: no (more) rows; negative errno. Anything but 1 has
  * reset the statement; after 1, sq_done() does. */
@@ -230,7 +226,8 @@ int sq_exec(sqlite3_stmt *st) MUST_CHECK;
 /* The first column of the first row. -EIO when there is no row. */
 int sq_scalar(sqlite3_stmt *st, int64_t *ret) MUST_CHECK NONNULL(2);
 
-/* A column that holds a count, a size, an inode: -EIO in *r when it is negative (a damaged file). */
+/* A column that holds a count, a size, an inode: -EIO in *r when it is negative (a damaged file).
+ */
 uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r) NONNULL(1, 3);
 
 /* A reader from the pool, inside of a read transaction: one committed state until sq_read_end(),
@@ -246,8 +243,9 @@ enum sq_format { SQ_FORMAT_MISSING, SQ_FORMAT_EMPTY, SQ_FORMAT_OURS };
 int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_size) MUST_CHECK
 	NONNULL(1, 2, 3);
 
-/* Makes a new, complete store at `path`, or nothing. */
-int sq_create(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+/* Makes a new, complete store at `path`, or nothing. `replace`: an empty file is there. A store
+ * that somebody else made meanwhile is left alone, and is success. */
+int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_CHECK NONNULL(1, 3);
 
 /* Is the schema the one we know (nothing missing, nothing added that could run)? -EPROTO. */
 int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
@@ -308,8 +306,8 @@ int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CH
 int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* Writes the row back, its version one higher. */
 int sq_inode_save(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
-int sq_inode_new(struct sq_conn *c, const struct sq_inode *i, const struct change_name *target)
-	MUST_CHECK NONNULL(1, 2);
+int sq_inode_new(struct sq_conn *c, const struct sq_inode *i,
+	const struct change_name *target) MUST_CHECK NONNULL(1, 2);
 
 /* Enters the inode's attributes into the change's results (again). */
 void sq_touched(struct change *ch, const struct sq_inode *i) NONNULL(1, 2);
@@ -336,7 +334,7 @@ struct sq_run {
 	uint64_t first; /* block */
 	uint32_t count; /* blocks */
 	const unsigned char *data;
-	size_t len; /* bytes: only the last block may be short */
+	size_t len;		   /* bytes: only the last block may be short */
 	const unsigned char *sums; /* 8 bytes a block, big-endian; NULL: none */
 };
 /* The row that a statement with columns key, sums, data is on. -EIO: damaged. */
@@ -345,9 +343,10 @@ int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret) MUST_CHECK NONNULL(1, 2
 uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
 uint64_t sq_run_sum(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
 
-/* One block, verified. -EBADMSG: its checksum is wrong, or the row is gone though no hole is there. */
-int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i, uint64_t block,
-	struct sq_stored *ret) MUST_CHECK NONNULL(1, 2, 3, 5);
+/* One block, verified. -EBADMSG: its checksum is wrong, or the row is gone though no hole is there.
+ */
+int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,
+	uint64_t block, struct sq_stored *ret) MUST_CHECK NONNULL(1, 2, 3, 5);
 
 /* Writes `len` bytes as blocks `first`, ...: whole blocks, the last one may be short. Keeps
  * i->stored, i->reserved and the holes right; the inode's size must not have been changed yet. */
@@ -365,22 +364,28 @@ int sq_holes_add(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t
 /* Forgets holes in [first, last]. */
 int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last) MUST_CHECK
 	NONNULL(1, 2);
+/* Marks the holes in [first, last] as reserved. */
+int sq_holes_reserve(struct sq_conn *c, struct sq_inode *i, uint64_t first,
+	uint64_t last) MUST_CHECK NONNULL(1, 2);
+/* 1: *ret is the first block in [from, to] that is in a hole; 0: none is. */
+int sq_holes_next(struct sq_conn *c, uint64_t ino, uint64_t from, uint64_t to,
+	uint64_t *ret) MUST_CHECK NONNULL(1, 5);
 /* Is the block in a hole? Sets *ret_last to the last block of that hole. */
-int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret, uint64_t *ret_last)
-	MUST_CHECK NONNULL(1, 4, 5);
+int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret,
+	uint64_t *ret_last) MUST_CHECK NONNULL(1, 4, 5);
 
 /* -- the changes: each one applied inside of an open transaction, (w) ------------------------ */
 
-int sq_apply_write(struct sqlite_store *s, struct change *ch) MUST_CHECK;      /* sqlite_data.c */
+int sq_apply_write(struct sqlite_store *s, struct change *ch) MUST_CHECK; /* sqlite_data.c */
 int sq_apply_setattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 int sq_apply_allocate(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 int sq_apply_copy(struct sqlite_store *s, struct change *ch) MUST_CHECK;
-int sq_apply_create(struct sqlite_store *s, struct change *ch) MUST_CHECK;     /* sqlite_names.c */
+int sq_apply_create(struct sqlite_store *s, struct change *ch) MUST_CHECK; /* sqlite_names.c */
 int sq_apply_link(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 int sq_apply_unlink(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 int sq_apply_rename(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 int sq_apply_reap(struct sqlite_store *s, struct change *ch) MUST_CHECK;
-int sq_apply_setxattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;   /* sqlite_xattr.c */
+int sq_apply_setxattr(struct sqlite_store *s, struct change *ch) MUST_CHECK; /* sqlite_xattr.c */
 int sq_apply_removexattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 
 /* An inode number from the reserved ones (sqlite_commit.c sees to it that there are enough). */
@@ -396,7 +401,8 @@ int sq_drop_capabilities(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNU
 int sq_read(struct store *store, uint64_t ino, uint64_t first, uint32_t count,
 	struct store_span *ret) MUST_CHECK; /* sqlite_read.c */
 int sq_getattr(struct store *store, uint64_t ino, struct store_attr *ret) MUST_CHECK;
-int sq_seek(struct store *store, uint64_t ino, uint64_t offset, bool data, uint64_t *ret) MUST_CHECK;
+int sq_seek(
+	struct store *store, uint64_t ino, uint64_t offset, bool data, uint64_t *ret) MUST_CHECK;
 ssize_t sq_block_info(struct store *store, uint64_t ino, uint64_t first, uint32_t count,
 	struct store_block_info *ret) MUST_CHECK;
 int sq_lookup(struct store *store, uint64_t parent, const char *name, size_t len,

@@ -160,8 +160,8 @@ static int build(sqlite3 *db)
 		r = fill(db);
 	/* The mode is noted in the header, so that no client ever opens the store in another. */
 	if (r == 0)
-		r = sq_errno(sqlite3_exec(
-			db, "COMMIT; PRAGMA journal_mode = WAL", NULL, NULL, NULL));
+		r = sq_errno(
+			sqlite3_exec(db, "COMMIT; PRAGMA journal_mode = WAL", NULL, NULL, NULL));
 	return r;
 }
 
@@ -184,7 +184,7 @@ static int sync_directory_of(const char *path)
 
 /* Builds the store under a name of its own and moves it into place when it is complete, so that a
  * crash on the way leaves no half-made store. */
-int sq_create(const char *path, char *why, size_t why_size)
+int sq_create(const char *path, bool replace, char *why, size_t why_size)
 {
 	char *temporary = sqlite3_mprintf("%s.new-%d", path, (int)getpid());
 	if (!temporary)
@@ -198,8 +198,13 @@ int sq_create(const char *path, char *why, size_t why_size)
 		r = build(db);
 	int system_errno = db ? sqlite3_system_errno(db) : 0;
 	sqlite3_close(db);
-	if (r == 0 && rename(temporary, path) < 0)
+	if (r == 0 &&
+		renameat2(AT_FDCWD, temporary, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) < 0)
 		r = -errno;
+	if (r == -EEXIST) {
+		unlink(temporary);
+		r = 0;
+	}
 	if (r == 0)
 		r = sync_directory_of(path);
 	if (r < 0) {

@@ -157,8 +157,8 @@ int store_path(struct store *s, uint64_t ino, char *buf, size_t size)
 	return checked(s->ops->path(s, ino, buf, size));
 }
 
-ssize_t store_block_info(struct store *s, uint64_t ino, uint64_t first, uint32_t count,
-	struct store_block_info *ret)
+ssize_t store_block_info(
+	struct store *s, uint64_t ino, uint64_t first, uint32_t count, struct store_block_info *ret)
 {
 	ssize_t r = s->ops->block_info(s, ino, first, count, ret);
 	assert(r >= -4095 && r <= (ssize_t)count);

@@ -26,15 +26,15 @@
 
 /* The largest file, in bytes: 2^30 blocks (the key of a stored row has 30 bits for the block). */
 #define STORE_FILE_MAX ((uint64_t)STORE_BLOCK_SIZE << 30)
-#define STORE_NAME_MAX 255u		/* bytes of a name */
-#define STORE_XATTR_MAX 65536u		/* bytes of an extended attribute's value (XATTR_SIZE_MAX) */
-#define STORE_TARGET_MAX 4095u		/* bytes of a symlink's target */
-#define STORE_LINK_MAX 1000000u		/* names of an inode */
+#define STORE_NAME_MAX 255u	/* bytes of a name */
+#define STORE_XATTR_MAX 65536u	/* bytes of an extended attribute's value (XATTR_SIZE_MAX) */
+#define STORE_TARGET_MAX 4095u	/* bytes of a symlink's target */
+#define STORE_LINK_MAX 1000000u /* names of an inode */
 #define STORE_ROOT_INO 1u
-#define STORE_WRITE_MAX (16u << 20)	/* bytes of one change_write or change_copy */
-#define STORE_BATCH_MAX 256u		/* changes of one store_apply() */
-#define STORE_READ_MAX 512u		/* blocks of one store_read() */
-#define STORE_READ_SLACK 16u		/* blocks that a store may add before and after */
+#define STORE_WRITE_MAX (16u << 20) /* bytes of one change_write or change_copy */
+#define STORE_BATCH_MAX 256u	    /* changes of one store_apply() */
+#define STORE_READ_MAX 512u	    /* blocks of one store_read() */
+#define STORE_READ_SLACK 16u	    /* blocks that a store may add before and after */
 
 struct store;
 
@@ -70,7 +70,7 @@ typedef bool store_ino_fn(void *arg, uint64_t ino);
 struct store_space {
 	uint64_t total;
 	uint64_t free;
-	uint64_t inodes;      /* in use */
+	uint64_t inodes; /* in use */
 	uint64_t inodes_max;
 };
 
@@ -99,9 +99,9 @@ struct store_ops {
 	int (*flush)(struct store *s);
 
 	/*
-	 * Reads blocks [first, first + count), 1 <= count <= STORE_READ_MAX, of one committed state,
-	 * checksums verified. -EISDIR, -EINVAL (not a regular file). *ret is the caller's memory
-	 * (it is large); on failure it holds no references.
+	 * Reads blocks [first, first + count), 1 <= count <= STORE_READ_MAX, of one committed
+	 * state, checksums verified. -EISDIR, -EINVAL (not a regular file). *ret is the caller's
+	 * memory (it is large); on failure it holds no references.
 	 */
 	int (*read)(struct store *s, uint64_t ino, uint64_t first, uint32_t count,
 		struct store_span *ret);
@@ -116,7 +116,8 @@ struct store_ops {
 	int (*readlink)(struct store *s, uint64_t ino, char *buf, size_t size);
 
 	/* Entries of a directory with id > after, in order of id, "." and ".." not among them. A
-	 * store reads in slices, so that the callback may stop it early at little cost. -ENOTDIR. */
+	 * store reads in slices, so that the callback may stop it early at little cost. -ENOTDIR.
+	 */
 	int (*readdir)(struct store *s, uint64_t dir, uint64_t after, bool with_attr,
 		store_entry_fn *fn, void *arg);
 
@@ -162,8 +163,8 @@ int store_getattr(struct store *s, uint64_t ino, struct store_attr *ret) MUST_CH
 int store_lookup(struct store *s, uint64_t parent, const char *name, size_t len,
 	struct store_attr *ret) MUST_CHECK NONNULL(1, 3, 5);
 int store_readlink(struct store *s, uint64_t ino, char *buf, size_t size) MUST_CHECK NONNULL(1, 3);
-int store_readdir(struct store *s, uint64_t dir, uint64_t after, bool with_attr,
-	store_entry_fn *fn, void *arg) MUST_CHECK NONNULL(1, 5);
+int store_readdir(struct store *s, uint64_t dir, uint64_t after, bool with_attr, store_entry_fn *fn,
+	void *arg) MUST_CHECK NONNULL(1, 5);
 ssize_t store_getxattr(struct store *s, uint64_t ino, const char *name, size_t len, void *buf,
 	size_t size) MUST_CHECK NONNULL(1, 3);
 int store_listxattr(struct store *s, uint64_t ino, store_xattr_fn *fn, void *arg) MUST_CHECK

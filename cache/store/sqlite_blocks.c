@@ -1,0 +1,421 @@
+/*
+ * Rows of data and of holes.
+ *
+ * A row of table block is a run: 1 ... SQ_RUN_MAX consecutive blocks of one inode that lie in one
+ * chunk (SQ_RUN_MAX blocks, aligned). Large writes make long runs, which is what bulk needs; a
+ * write into a part of a run breaks it up into rows of one block, which is what small overwrites
+ * need.
+ *
+ * Invariants, for every regular file (recordfsctl check verifies them):
+ *   - each block below the end of the file is either in exactly one run or in exactly one hole,
+ *   - no run or hole reaches past the end of the file,
+ *   - inode.blocks is the number of blocks in runs, inode.reserved that in reserved holes,
+ *   - only the last block of a run may be short; what is not stored of a block reads as zeros;
+ *     each block of a run has at least one byte.
+ * So a file with as many stored blocks as its size needs has no hole, and a missing row is a fault.
+ */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Rows looked at (and deleted) at a time. */
+#define SLICE 256
+
+uint64_t sq_sum(uint64_t ino, uint64_t block, const void *data, size_t len)
+{
+	return XXH3_64bits_withSeed(data, len, (uint64_t)sq_key(ino, block));
+}
+
+static void put_sum(unsigned char *p, uint64_t sum)
+{
+	for (int i = 7; i >= 0; i--, sum >>= 8)
+		p[i] = (unsigned char)sum;
+}
+
+uint64_t sq_run_sum(const struct sq_run *run, uint32_t i)
+{
+	uint64_t sum = 0;
+	for (size_t b = 0; b < 8; b++)
+		sum = sum << 8 | run->sums[8 * i + b];
+	return sum;
+}
+
+uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i)
+{
+	size_t left = run->len - (size_t)i * STORE_BLOCK_SIZE;
+	return left < STORE_BLOCK_SIZE ? (uint32_t)left : STORE_BLOCK_SIZE;
+}
+
+/* How many blocks are in a row of `len` bytes at `first`? 0: it cannot be a run. */
+static uint32_t run_count(uint64_t first, int64_t len)
+{
+	if (len <= 0 || len > (int64_t)SQ_RUN_MAX * STORE_BLOCK_SIZE)
+		return 0;
+	uint32_t count = (uint32_t)sq_blocks_of((uint64_t)len);
+	return first % SQ_RUN_MAX + count <= SQ_RUN_MAX ? count : 0;
+}
+
+int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret)
+{
+	struct sq_run run = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
+	run.data = sqlite3_column_blob(st, 2);
+	run.len = (size_t)sqlite3_column_bytes(st, 2);
+	run.count = run_count(run.first, (int64_t)run.len);
+	if (run.count == 0 || !run.data)
+		return -EIO;
+	if (sqlite3_column_type(st, 1) != SQLITE_NULL) {
+		run.sums = sqlite3_column_blob(st, 1);
+		if (!run.sums || sqlite3_column_bytes(st, 1) != (int)(8 * run.count))
+			return -EIO;
+	}
+	*ret = run;
+	return 0;
+}
+
+int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,
+	uint64_t block, struct sq_stored *ret)
+{
+	uint64_t ino = i->attr.ino;
+	ret->found = false;
+	if (block >= sq_blocks_of(i->attr.size))
+		return 0;
+	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_RANGE, "iii",
+		sq_key(ino, block - block % SQ_RUN_MAX), sq_key(ino, block), sq_key(ino, block));
+	int r = sq_step(st);
+	if (r < 0)
+		return r;
+	struct sq_run run = {0};
+	if (r == 1 && (r = sq_run_columns(st, &run)) < 0) {
+		sq_done(st);
+		return r;
+	}
+	if (block - run.first < run.count) {
+		uint32_t n = (uint32_t)(block - run.first);
+		ret->found = true;
+		ret->len = sq_run_block_len(&run, n);
+		memcpy(ret->data, run.data + (size_t)n * STORE_BLOCK_SIZE, ret->len);
+		ret->has_sum = run.sums != NULL;
+		ret->sum = run.sums ? sq_run_sum(&run, n) : 0;
+		sq_done(st);
+		if (ret->has_sum && sq_sum(ino, block, ret->data, ret->len) != ret->sum) {
+			atomic_fetch_add(&s->checksum_failures, 1);
+			return -EBADMSG;
+		}
+		return 0;
+	}
+	sq_done(st);
+	bool hole = false;
+	uint64_t last;
+	if (i->stored < sq_blocks_of(i->attr.size))
+		r = sq_holes_find(c, ino, block, &hole, &last);
+	if (r < 0 || hole)
+		return r;
+	atomic_fetch_add(&s->checksum_failures, 1);
+	return -EBADMSG;
+}
+
+static int put_run(struct sq_conn *c, uint64_t ino, uint64_t first, const void *data, size_t len,
+	const unsigned char *sums, size_t sums_len)
+{
+	sqlite3_stmt *st = sums ? sq_query(c, SQ_BLOCK_PUT, "ibb", sq_key(ino, first),
+					  (const void *)sums, sums_len, data, len)
+				: sq_query(c, SQ_BLOCK_PUT, "inb", sq_key(ino, first), data, len);
+	return sq_exec(st);
+}
+
+/* Breaks the run at `first` up into rows of one block, without those in [from, to]. The checksums
+ * move along as they are, so that damage stays known as such. */
+static int split_run(struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t from, uint64_t to)
+{
+	unsigned char data[SQ_RUN_MAX * STORE_BLOCK_SIZE], sums[SQ_RUN_MAX * 8];
+	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_RANGE, "iii", sq_key(ino, first),
+		sq_key(ino, first), sq_key(ino, first));
+	int r = sq_step(st);
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	struct sq_run run;
+	r = sq_run_columns(st, &run);
+	if (r == 0) {
+		memcpy(data, run.data, run.len);
+		run.data = data;
+		if (run.sums)
+			run.sums = memcpy(sums, run.sums, (size_t)8 * run.count);
+	}
+	sq_done(st);
+	if (r == 0)
+		r = sq_exec(
+			sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, first), sq_key(ino, first)));
+	for (uint32_t i = 0; r == 0 && i < run.count; i++)
+		if (first + i < from || first + i > to)
+			r = put_run(c, ino, first + i, data + (size_t)i * STORE_BLOCK_SIZE,
+				sq_run_block_len(&run, i),
+				run.sums ? run.sums + (size_t)8 * i : NULL, 8);
+	return r;
+}
+
+/* Where a run is, without its data. */
+struct extent {
+	uint64_t first;
+	uint32_t count;
+};
+
+/* The runs that have blocks in [first, last], up to n of them; returns how many. */
+static int find_runs(
+	struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last, struct extent *ret, int n)
+{
+	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_LENGTHS, "iii",
+		sq_key(ino, first - first % SQ_RUN_MAX), sq_key(ino, first), sq_key(ino, last));
+	int found = 0, r;
+	while ((r = sq_step(st)) == 1) {
+		struct extent e = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
+		e.count = run_count(e.first, sqlite3_column_int64(st, 1));
+		if (e.count == 0) {
+			sq_done(st);
+			return -EIO;
+		}
+		if (e.first + e.count <= first)
+			continue;
+		ret[found++] = e;
+		if (found == n) {
+			sq_done(st);
+			return found;
+		}
+	}
+	return r < 0 ? r : found;
+}
+
+static uint64_t overlap(const struct extent *e, uint64_t first, uint64_t last)
+{
+	uint64_t from = e->first > first ? e->first : first;
+	uint64_t end = e->first + e->count < last + 1 ? e->first + e->count : last + 1;
+	return end > from ? end - from : 0;
+}
+
+/* Clears [first, last], inside one chunk, for a run that will be put at `first`. *ret_covered: how
+ * many of its blocks were stored. */
+static int make_room(
+	struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last, uint64_t *ret_covered)
+{
+	struct extent runs[SQ_RUN_MAX];
+	uint64_t covered = 0;
+	int n = find_runs(c, ino, first, last, runs, SQ_RUN_MAX), r = n < 0 ? n : 0;
+	for (int i = 0; r == 0 && i < n; i++) {
+		uint64_t common = overlap(&runs[i], first, last);
+		covered += common;
+		if (common < runs[i].count)
+			r = split_run(c, ino, runs[i].first, first, last);
+		else if (runs[i].first != first) /* the one at `first` is replaced in place */
+			r = sq_exec(sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, runs[i].first),
+				sq_key(ino, runs[i].first)));
+	}
+	*ret_covered = covered;
+	return r;
+}
+
+static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
+	const unsigned char *data, size_t len)
+{
+	uint64_t ino = i->attr.ino, eof = sq_blocks_of(i->attr.size), covered;
+	uint32_t count = (uint32_t)sq_blocks_of(len);
+	uint64_t last = first + count - 1;
+	int r = make_room(c, ino, first, last, &covered);
+	if (r < 0)
+		return r;
+	unsigned char sums[SQ_RUN_MAX * 8];
+	struct sq_run run = {.first = first, .count = count, .data = data, .len = len};
+	for (uint32_t b = 0; b < count; b++)
+		put_sum(sums + (size_t)8 * b,
+			sq_sum(ino, first + b, data + (size_t)b * STORE_BLOCK_SIZE,
+				sq_run_block_len(&run, b)));
+	r = put_run(c, ino, first, data, len, sums, (size_t)8 * count);
+	if (r == 0 && covered < count && first < eof)
+		r = sq_holes_cut(c, i, first, last);
+	if (r == 0)
+		i->stored += count - covered;
+	return r;
+}
+
+int sq_blocks_write(
+	struct sq_conn *c, struct sq_inode *i, uint64_t first, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+	int r = 0;
+	while (r == 0 && len > 0) {
+		size_t room = (size_t)(SQ_RUN_MAX - first % SQ_RUN_MAX) * STORE_BLOCK_SIZE;
+		size_t n = len < room ? len : room;
+		r = write_run(c, i, first, p, n);
+		first += sq_blocks_of(n);
+		p += n;
+		len -= n;
+	}
+	return r;
+}
+
+int sq_blocks_delete(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
+	unsigned limit, bool *ret_more)
+{
+	struct extent runs[SLICE];
+	uint64_t ino = i->attr.ino;
+	unsigned deleted = 0;
+	for (;;) {
+		if (limit && deleted >= limit) {
+			*ret_more = true;
+			return 0;
+		}
+		int n = find_runs(c, ino, first, last, runs, SLICE), r = 0;
+		if (n <= 0) {
+			*ret_more = false;
+			return n;
+		}
+		/* Only the first and the last run can reach over the edge. */
+		for (int e = 0; r == 0 && e < n; e++) {
+			uint64_t common = overlap(&runs[e], first, last);
+			i->stored -= common;
+			if (common < runs[e].count)
+				r = split_run(c, ino, runs[e].first, first, last);
+		}
+		uint64_t from = runs[0].first > first ? runs[0].first : first;
+		uint64_t to = runs[n - 1].first + runs[n - 1].count - 1;
+		to = to < last ? to : last;
+		if (r == 0)
+			r = sq_exec(sq_query(
+				c, SQ_BLOCK_DELETE, "ii", sq_key(ino, from), sq_key(ino, to)));
+		if (r < 0)
+			return r;
+		deleted += (unsigned)n;
+	}
+}
+
+/* A row of table hole. */
+struct hole {
+	uint64_t first;
+	uint64_t count;
+	bool reserved;
+};
+
+static int put_hole(struct sq_conn *c, struct sq_inode *i, const struct hole *h)
+{
+	if (h->count == 0)
+		return 0;
+	if (h->reserved)
+		i->reserved += h->count;
+	return sq_exec(sq_query(c, SQ_HOLE_PUT, "iui", sq_key(i->attr.ino, h->first), h->count,
+		(int64_t)h->reserved));
+}
+
+static int delete_hole(struct sq_conn *c, struct sq_inode *i, const struct hole *h)
+{
+	if (h->reserved)
+		i->reserved -= h->count;
+	return sq_exec(sq_query(c, SQ_HOLE_DELETE, "i", sq_key(i->attr.ino, h->first)));
+}
+
+/* The first hole with blocks in [first, last]; 1: found, 0: none. */
+static int next_hole(
+	struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last, struct hole *ret)
+{
+	sqlite3_stmt *st = sq_query(
+		c, SQ_HOLE_RANGE, "iii", sq_key(ino, 0), sq_key(ino, first), sq_key(ino, last));
+	int r;
+	while ((r = sq_step(st)) == 1) {
+		int bad = 0;
+		struct hole h = {.first = sq_key_block(sqlite3_column_int64(st, 0)),
+			.count = sq_column_u64(st, 1, &bad),
+			.reserved = sqlite3_column_int64(st, 2) != 0};
+		if (bad == 0 && h.first + h.count <= first)
+			continue;
+		sq_done(st);
+		if (bad == 0)
+			*ret = h;
+		return bad < 0 ? bad : 1;
+	}
+	return r;
+}
+
+int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret, uint64_t *ret_last)
+{
+	struct hole h;
+	int r = next_hole(c, ino, block, block, &h);
+	if (r < 0)
+		return r;
+	*ret = r == 1;
+	*ret_last = r == 1 ? h.first + h.count - 1 : block;
+	return 0;
+}
+
+int sq_holes_next(struct sq_conn *c, uint64_t ino, uint64_t from, uint64_t to, uint64_t *ret)
+{
+	struct hole h;
+	int r = next_hole(c, ino, from, to, &h);
+	if (r == 1)
+		*ret = h.first > from ? h.first : from;
+	return r;
+}
+
+int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last)
+{
+	struct hole h;
+	int r;
+	while ((r = next_hole(c, i->attr.ino, first, last, &h)) == 1) {
+		uint64_t end = h.first + h.count;
+		struct hole left = {.first = h.first, .reserved = h.reserved};
+		struct hole right = {.first = last + 1, .reserved = h.reserved};
+		left.count = h.first < first ? first - h.first : 0;
+		right.count = end > last + 1 ? end - last - 1 : 0;
+		r = delete_hole(c, i, &h);
+		if (r == 0)
+			r = put_hole(c, i, &left);
+		if (r == 0)
+			r = put_hole(c, i, &right);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* Joins the neighbour of [h->first, + count) that has block `at` to it, when they are alike. */
+static int join_hole(struct sq_conn *c, struct sq_inode *i, struct hole *h, uint64_t at)
+{
+	struct hole near;
+	int r = next_hole(c, i->attr.ino, at, at, &near);
+	if (r <= 0 || near.reserved != h->reserved)
+		return r < 0 ? r : 0;
+	r = delete_hole(c, i, &near);
+	if (near.first < h->first)
+		h->first = near.first;
+	h->count += near.count;
+	return r;
+}
+
+int sq_holes_add(
+	struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last, bool reserved)
+{
+	struct hole h = {.first = first, .count = last - first + 1, .reserved = reserved};
+	int r = sq_holes_cut(c, i, first, last);
+	if (r == 0 && first > 0)
+		r = join_hole(c, i, &h, first - 1);
+	if (r == 0 && last + 1 < (uint64_t)1 << SQ_BLOCK_BITS)
+		r = join_hole(c, i, &h, last + 1);
+	return r < 0 ? r : put_hole(c, i, &h);
+}
+
+int sq_holes_reserve(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last)
+{
+	struct hole h;
+	int r;
+	while (first <= last && (r = next_hole(c, i->attr.ino, first, last, &h)) != 0) {
+		if (r < 0)
+			return r;
+		uint64_t from = h.first > first ? h.first : first;
+		uint64_t to = h.first + h.count - 1 < last ? h.first + h.count - 1 : last;
+		if (!h.reserved && (r = sq_holes_add(c, i, from, to, true)) < 0)
+			return r;
+		first = to + 1;
+	}
+	return 0;
+}

@@ -1,0 +1,361 @@
+/*
+ * Transactions: a batch of changes becomes one, each change under a savepoint of its own.
+ *
+ * What can go wrong, and what is done:
+ *
+ *   a change is refused (EEXIST, ...)     its savepoint is rolled back, the others go on
+ *   SQLite gave up the whole transaction, the batch is tried again one change at a time, so that
+ *   or the space for it cannot be had     only those fail that must
+ *   the log could not be extended         the log is moved into the database, for which space is
+ *   (ENOSPC at COMMIT)                    always set aside, so that it starts anew in the space it
+ *                                         has; then the batch is tried once more
+ *   COMMIT failed otherwise               the outcome is unknown: the transaction's pages may be
+ *                                         in the log although SQLite says no ("ghost"), and would
+ *                                         come back after a crash. It is settled before anyone is
+ *                                         answered: see settle().
+ *
+ * States of the store, all under the write lock:
+ *   healthy    degraded == false
+ *   degraded   a failed commit could not be settled. Changes are refused with EIO, reads go on.
+ *              Each change (at most one in PROBE_INTERVAL) probes by settling again.
+ */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* Inode numbers are set aside by so many, so that a create does not write the row of table store.
+ */
+#define INO_RESERVE 1024u
+
+#define PROBE_INTERVAL_NS 100000000LL
+
+void sq_write_lock(struct sqlite_store *s)
+{
+	pthread_mutex_lock(&s->turn);
+	pthread_mutex_lock(&s->write);
+	pthread_mutex_unlock(&s->turn);
+}
+
+void sq_write_unlock(struct sqlite_store *s)
+{
+	pthread_mutex_unlock(&s->write);
+}
+
+int sq_synchronous(struct sqlite_store *s, int level)
+{
+	if (s->synchronous == level)
+		return 0;
+	s->synchronous = 0;
+	int r = sq_run(s->writer,
+		level == 2 ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+	if (r == 0)
+		s->synchronous = level;
+	return r;
+}
+
+void sq_rollback(struct sq_conn *c)
+{
+	if (!sqlite3_get_autocommit(c->db) && sq_exec(sq_query(c, SQ_ROLLBACK, "")) < 0)
+		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* A durable transaction: it takes the ghost's place in the log. */
+static int bury(struct sqlite_store *s)
+{
+	int r = sq_synchronous(s, 2);
+	if (r == 0)
+		r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
+	if (r == 0)
+		r = sq_exec(sq_query(s->writer, SQ_SETTLE, ""));
+	if (r == 0)
+		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
+	sq_rollback(s->writer);
+	return r;
+}
+
+/*
+ * Makes sure that a failed commit did not happen and will not have happened after a crash. The
+ * whole log is moved into the database file and cut off, ghost and all; that also rewrites every
+ * page whose flush may have been lost, since after a failed fsync(2) the kernel takes them for
+ * written. When a reader from outside holds the log, a durable transaction overwrites the ghost.
+ */
+static int settle(struct sqlite_store *s)
+{
+	int64_t now = monotonic_ns();
+	if (s->degraded && now - s->probed < PROBE_INTERVAL_NS)
+		return -EIO;
+	s->degraded = true;
+	s->probed = now;
+	sq_rollback(s->writer);
+	int rc = sqlite3_wal_checkpoint_v2(
+		s->writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int r = sq_errno(rc);
+	if ((rc & 0xff) == SQLITE_BUSY)
+		r = bury(s);
+	else if (r == 0)
+		s->log_complete = false;
+	s->degraded = r < 0;
+	atomic_store(&s->is_degraded, s->degraded);
+	return r < 0 ? -EIO : 0;
+}
+
+uint64_t sq_take_ino(struct sqlite_store *s)
+{
+	return s->next_ino++;
+}
+
+/* Enough inode numbers for `n` creates. Lost with the transaction if that fails. */
+static int reserve_inos(struct sqlite_store *s, size_t n)
+{
+	if (s->last_ino - s->next_ino >= n)
+		return 0;
+	int64_t next;
+	int r = sq_scalar(sq_query(s->writer, SQ_NEXT_INO, ""), &next);
+	if (r < 0)
+		return r;
+	if (next <= (int64_t)STORE_ROOT_INO)
+		return -EIO;
+	if ((uint64_t)next + INO_RESERVE > SQ_INO_MAX)
+		return -ENOSPC;
+	r = sq_exec(sq_query(s->writer, SQ_RESERVE_INO, "i", next + (int64_t)INO_RESERVE));
+	if (r == 0) {
+		s->next_ino = (uint64_t)next;
+		s->last_ino = s->next_ino + INO_RESERVE;
+	}
+	return r;
+}
+
+static int dispatch(struct sqlite_store *s, struct change *ch)
+{
+	switch (ch->kind) {
+	case CHANGE_WRITE:
+		return sq_apply_write(s, ch);
+	case CHANGE_SETATTR:
+		return sq_apply_setattr(s, ch);
+	case CHANGE_ALLOCATE:
+		return sq_apply_allocate(s, ch);
+	case CHANGE_COPY:
+		return sq_apply_copy(s, ch);
+	case CHANGE_CREATE:
+		return sq_apply_create(s, ch);
+	case CHANGE_LINK:
+		return sq_apply_link(s, ch);
+	case CHANGE_UNLINK:
+		return sq_apply_unlink(s, ch);
+	case CHANGE_RENAME:
+		return sq_apply_rename(s, ch);
+	case CHANGE_SETXATTR:
+		return sq_apply_setxattr(s, ch);
+	case CHANGE_REMOVEXATTR:
+		return sq_apply_removexattr(s, ch);
+	case CHANGE_REAP:
+		return sq_apply_reap(s, ch);
+	}
+	return -EINVAL;
+}
+
+static void set_result(struct change *ch, int result, bool doubtful)
+{
+	ch->result = result;
+	ch->doubtful = doubtful;
+	if (result == 0)
+		return;
+	ch->n_touched = 0;
+	if (ch->kind == CHANGE_WRITE) {
+		ch->write.head = block_unref(ch->write.head);
+		ch->write.tail = block_unref(ch->write.tail);
+	}
+}
+
+/* Would the change leave more pages in use than max_size allows? */
+static int check_limit(struct sqlite_store *s)
+{
+	int64_t pages, unused;
+	if (!s->max_pages)
+		return 0;
+	int r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
+	if (r == 0)
+		r = sq_scalar(sq_query(s->writer, SQ_FREE_COUNT, ""), &unused);
+	if (r < 0)
+		return r;
+	return (uint64_t)(pages - unused) > s->max_pages ? -ENOSPC : 0;
+}
+
+/* Applies one change, alone if it fails. -EAGAIN: the whole transaction is lost. */
+static int apply_one(struct sqlite_store *s, struct change *ch, bool savepoint)
+{
+	set_result(ch, -EIO, false); /* of an attempt before this one */
+	int r = savepoint ? sq_exec(sq_query(s->writer, SQ_SAVEPOINT, "")) : 0;
+	if (r == 0)
+		r = dispatch(s, ch);
+	if (r == 0 && change_needs_space(ch))
+		r = check_limit(s);
+	if (sqlite3_get_autocommit(s->writer->db)) {
+		set_result(ch, r < 0 ? r : -EIO, false);
+		return -EAGAIN;
+	}
+	set_result(ch, r, false);
+	if (!savepoint)
+		return 0;
+	if (r < 0 && sq_exec(sq_query(s->writer, SQ_ROLLBACK_TO, "")) < 0)
+		return -EAGAIN;
+	return sq_exec(sq_query(s->writer, SQ_RELEASE, "")) < 0 ? -EAGAIN : 0;
+}
+
+static int apply_all(struct sqlite_store *s, struct change *const *changes, size_t n)
+{
+	size_t creates = 0, good = 0;
+	bool needs_space = false;
+	for (size_t i = 0; i < n; i++)
+		creates += changes[i]->kind == CHANGE_CREATE;
+	int r = creates ? reserve_inos(s, creates) : 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = apply_one(s, changes[i], n > 1);
+		if (r < 0)
+			return n > 1 ? r : changes[i]->result;
+		if (changes[i]->result == 0) {
+			good++;
+			needs_space |= change_needs_space(changes[i]);
+		}
+	}
+	if (r < 0)
+		return r;
+	return good ? sq_reserve_space(s, needs_space) : -ECANCELED;
+}
+
+static void count_commit(
+	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+{
+	uint64_t committed = atomic_fetch_add(&s->committed, 1) + 1;
+	if (durable) {
+		atomic_store(&s->flushed, committed);
+		atomic_fetch_add(&s->flushes, 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct change *ch = changes[i];
+		if (ch->result < 0)
+			continue;
+		atomic_fetch_add(&s->changes, 1);
+		if (atomic_load(&s->inodes) < 0)
+			continue;
+		if (ch->kind == CHANGE_CREATE)
+			atomic_fetch_add(&s->inodes, 1);
+		else if (ch->kind == CHANGE_REAP && !ch->reap.more)
+			atomic_fetch_sub(&s->inodes, 1);
+	}
+}
+
+/*
+ * One transaction. 0: done, each change has its result. Else nothing of it is in the store:
+ *   -EBADE   the commit failed, its outcome must be settled
+ *   others   why, to be tried again or to be told to all
+ */
+static int attempt(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+{
+	int r = sq_synchronous(s, durable ? 2 : 1);
+	if (r == 0)
+		r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
+	if (r < 0) {
+		sq_rollback(s->writer);
+		return r;
+	}
+	bool began_complete = s->log_complete;
+	uint64_t next_ino = s->next_ino, last_ino = s->last_ino;
+	r = apply_all(s, changes, n);
+	if (r == 0) {
+		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
+		int code = sqlite3_extended_errcode(s->writer->db) & 0xff;
+		if (r < 0 && code != SQLITE_FULL && code != SQLITE_BUSY)
+			r = -EBADE;
+	}
+	if (r == 0) {
+		if (began_complete)
+			s->log_complete = false;
+		count_commit(s, changes, n, durable);
+		return 0;
+	}
+	sq_rollback(s->writer);
+	/* Numbers reserved before the transaction stay ours, but never use one twice. */
+	if (s->last_ino != last_ino)
+		s->next_ino = s->last_ino = 0;
+	else if (s->next_ino < next_ino)
+		s->next_ino = next_ino;
+	return r == -ECANCELED ? 0 : r;
+}
+
+static void apply_retrying(
+	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+{
+	int r = attempt(s, changes, n, durable);
+	if (r == -ENOSPC && sq_checkpoint_now(s) == 0)
+		r = attempt(s, changes, n, durable);
+	if (r == 0)
+		return;
+	if (r == -EBADE) {
+		IGNORE(settle(s)); /* the state that it leaves says the rest */
+		for (size_t i = 0; i < n; i++)
+			set_result(changes[i], -EIO, true);
+	} else if (n > 1) {
+		for (size_t i = 0; i < n; i++)
+			apply_retrying(s, &changes[i], 1, durable);
+		return;
+	} else {
+		set_result(changes[0], r, false);
+	}
+	atomic_fetch_add(&s->failures, 1);
+}
+
+void sq_apply(struct store *store, struct change *const *changes, size_t n, bool durable)
+{
+	struct sqlite_store *s = sq_store(store);
+	int r = 0;
+	if (s->readonly)
+		r = -EROFS;
+	sq_write_lock(s);
+	if (r == 0 && s->degraded)
+		r = settle(s);
+	if (r == 0)
+		apply_retrying(s, changes, n, durable);
+	sq_write_unlock(s);
+	for (size_t i = 0; r < 0 && i < n; i++)
+		set_result(changes[i], r, false);
+}
+
+int sq_flush(struct store *store)
+{
+	struct sqlite_store *s = sq_store(store);
+	uint64_t target = atomic_load(&s->committed);
+	int r = 0;
+	if (s->readonly)
+		return 0;
+	pthread_mutex_lock(&s->sync);
+	if (atomic_load(&s->flushed) < target) {
+		target = atomic_load(&s->committed);
+		atomic_fetch_add(&s->flushes, 1);
+		r = sq_errno(s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL));
+		uint64_t flushed = atomic_load(&s->flushed);
+		while (r == 0 && flushed < target &&
+			!atomic_compare_exchange_weak(&s->flushed, &flushed, target))
+			;
+	}
+	pthread_mutex_unlock(&s->sync);
+	if (r == 0)
+		return 0;
+	/* What was committed is in doubt on the disk: write it anew, to another place. The caller
+	 * is told nevertheless, as after any failed fsync(2). */
+	atomic_fetch_add(&s->failures, 1);
+	sq_write_lock(s);
+	if (settle(s) == 0)
+		atomic_store(&s->flushed, atomic_load(&s->committed));
+	sq_write_unlock(s);
+	return -EIO;
+}

@@ -1,0 +1,218 @@
+/*
+ * The keeper: a thread that moves the log (WAL) into the database beside the writer, and gives free
+ * pages back to the filesystem when nothing else is going on.
+ *
+ * The log is let grow to LOG_SIZE once and is then overwritten from its start: a log that is reused
+ * costs a durable commit half of what a growing one does. It starts anew only when all of it is in
+ * the database, which a writer that never pauses would prevent; so the keeper checkpoints twice:
+ * first beside the writer, then, for the little that came in meanwhile, with the writer held back.
+ *
+ * SQLite before 3.51.3 can lose data when a checkpoint starts while a writer starts the log anew
+ * (https://sqlite.org/wal.html#walresetbug). Only a transaction that begins when the whole log is
+ * in the database can start it anew. So: `log_complete` is set when a checkpoint has reached the
+ * end, cleared when a transaction that began after that has committed, and no checkpoint starts
+ * beside the writer while it is set. All of it under the write lock.
+ */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* Bytes of log that wake the keeper. */
+#define LOG_SIZE (16 << 20)
+/* The database file grows in such steps, and keeps SLACK of them for changes that must work when
+ * the disk is full: each of these needs a handful of pages at most. */
+#define FILE_STEP (1 << 20)
+#define SLACK (256 << 10)
+/* The log's first size, taken at the open: enough for changes that make room. */
+#define LOG_RESERVE (1 << 20)
+/* Free pages are given back when there are more than this share and this many bytes of them. */
+#define FREE_SHARE 8
+#define FREE_BYTES (1 << 20)
+/* Pages given back in one transaction: what a writer may have to wait for. */
+#define VACUUM_PAGES "256"
+
+static int file_control(struct sq_conn *c, int op, void *arg)
+{
+	return sq_errno(sqlite3_file_control(c->db, "main", op, arg));
+}
+
+int sq_reserve_space(struct sqlite_store *s, bool needs_space)
+{
+	int64_t pages;
+	int r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
+	if (r < 0)
+		return r;
+	sqlite3_int64 size = pages * s->page_size + (needs_space ? SLACK : 0);
+	return file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
+}
+
+int sq_checkpoint_now(struct sqlite_store *s)
+{
+	int pages = 0, moved = 0;
+	int rc = sqlite3_wal_checkpoint_v2(
+		s->writer->db, NULL, SQLITE_CHECKPOINT_FULL, &pages, &moved);
+	if (rc == SQLITE_OK && pages == moved)
+		s->log_complete = true;
+	return sq_errno(rc);
+}
+
+int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite_store *s = store;
+	(void)db;
+	(void)name;
+	atomic_store(&s->log_pages, pages);
+	if ((int64_t)pages * s->page_size >= LOG_SIZE) {
+		pthread_mutex_lock(&s->wake);
+		s->log_full = true;
+		pthread_cond_signal(&s->woken);
+		pthread_mutex_unlock(&s->wake);
+	}
+	return SQLITE_OK;
+}
+
+/* Failures are not told to anyone: the log just goes on growing, and the next round tries again. */
+static void checkpoint(struct sqlite_store *s)
+{
+	int pages = 0, moved = 0;
+	sq_write_lock(s);
+	bool complete = s->log_complete;
+	sq_write_unlock(s);
+	if (complete)
+		return;
+	sqlite3_wal_checkpoint_v2(
+		s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	sq_write_lock(s);
+	int rc = sqlite3_wal_checkpoint_v2(
+		s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	if (rc == SQLITE_OK && pages == moved)
+		s->log_complete = true;
+	sq_write_unlock(s);
+}
+
+/* Is so much free that it should go back? */
+static bool much_is_free(struct sqlite_store *s)
+{
+	int64_t pages, unused;
+	if (sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages) < 0 ||
+		sq_scalar(sq_query(s->writer, SQ_FREE_COUNT, ""), &unused) < 0)
+		return false;
+	return unused * s->page_size > FREE_BYTES && unused > pages / FREE_SHARE;
+}
+
+/* Gives some free pages back. False: there is no need to go on. */
+static bool vacuum(struct sqlite_store *s)
+{
+	bool worked = false;
+	sq_write_lock(s);
+	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
+		bool began_complete = s->log_complete;
+		worked = sq_run(s->writer, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")") == 0;
+		sq_rollback(s->writer);
+		if (began_complete)
+			s->log_complete = false;
+		atomic_fetch_add(&s->committed, 1);
+	}
+	sq_write_unlock(s);
+	return worked;
+}
+
+/* Waits for work; false: the store is being closed. *ret_full: the log is full. */
+static bool wait_for_work(struct sqlite_store *s, bool hurry, bool *ret_full)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += 1;
+	pthread_mutex_lock(&s->wake);
+	int rc = hurry ? ETIMEDOUT : 0;
+	while (!s->stopping && !s->log_full && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&s->woken, &s->wake, &until);
+	*ret_full = s->log_full;
+	s->log_full = false;
+	bool go_on = !s->stopping;
+	pthread_mutex_unlock(&s->wake);
+	return go_on;
+}
+
+static void *keep(void *arg)
+{
+	struct sqlite_store *s = arg;
+	uint64_t seen = 0, vacuumed = 0;
+	bool full, shrinking = false, shrunk = false;
+	while (wait_for_work(s, shrinking, &full)) {
+		uint64_t committed = atomic_load(&s->committed);
+		bool idle = committed == seen;
+		if (full)
+			checkpoint(s);
+		/* Once idle, look again only after something was committed. */
+		shrinking = !full && idle && committed != vacuumed && vacuum(s);
+		shrunk |= shrinking;
+		seen = atomic_load(&s->committed);
+		if (idle && !shrinking) {
+			vacuumed = seen;
+			if (shrunk) /* what is free leaves the file with a checkpoint */
+				checkpoint(s);
+			shrunk = false;
+		}
+	}
+	return NULL;
+}
+
+/* Makes the log's file large enough for the changes that make room, if it can be had. */
+static void reserve_log(struct sqlite_store *s)
+{
+	int step = FILE_STEP;
+	sqlite3_int64 size = LOG_RESERVE;
+	const sqlite3_io_methods *io = s->log_file->pMethods;
+	if (io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step) == SQLITE_OK)
+		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
+}
+
+/* The log's file, for flushing it without a transaction. It stays open as long as its connection.
+ */
+static int find_log(struct sqlite_store *s)
+{
+	int64_t one;
+	int r = sq_conn_open(s, &s->flusher);
+	if (r == 0)
+		r = sq_scalar(sq_query(s->flusher, SQ_NEXT_INO, ""), &one);
+	if (r == 0)
+		r = file_control(s->flusher, SQLITE_FCNTL_JOURNAL_POINTER, &s->log_file);
+	if (r == 0 && (!s->log_file || !s->log_file->pMethods))
+		r = -EIO;
+	return r;
+}
+
+int sq_keeper_start(struct sqlite_store *s)
+{
+	int step = FILE_STEP;
+	int r = file_control(s->writer, SQLITE_FCNTL_CHUNK_SIZE, &step);
+	if (r == 0)
+		r = find_log(s);
+	if (r == 0)
+		r = sq_conn_open(s, &s->keeper_conn);
+	if (r == 0)
+		r = file_control(s->keeper_conn, SQLITE_FCNTL_CHUNK_SIZE, &step);
+	if (r < 0)
+		return r;
+	reserve_log(s);
+	sqlite3_wal_hook(s->writer->db, sq_log_grew, s);
+	r = -pthread_create(&s->keeper, NULL, keep, s);
+	s->keeper_runs = r == 0;
+	return r;
+}
+
+void sq_keeper_stop(struct sqlite_store *s)
+{
+	if (s->keeper_runs) {
+		pthread_mutex_lock(&s->wake);
+		s->stopping = true;
+		pthread_cond_signal(&s->woken);
+		pthread_mutex_unlock(&s->wake);
+		pthread_join(s->keeper, NULL);
+		s->keeper_runs = false;
+	}
+	s->keeper_conn = sq_conn_close(s->keeper_conn);
+}

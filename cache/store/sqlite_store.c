@@ -1,0 +1,241 @@
+/* Opening and closing a SQLite store, and the table of its functions. */
+
+#include "sqlite_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+/* The writer's page cache, in KiB: a transaction of STORE_BATCH_MAX changes should fit. */
+#define WRITER_CACHE "PRAGMA cache_size = -16384"
+
+static int count_inodes(struct sqlite_store *s, struct sq_conn *c, uint64_t *ret)
+{
+	int64_t known = atomic_load(&s->inodes);
+	int r = 0;
+	if (known < 0) {
+		r = sq_scalar(sq_query(c, SQ_INODE_COUNT, ""), &known);
+		int64_t unknown = -1;
+		if (r == 0)
+			atomic_compare_exchange_strong(&s->inodes, &unknown, known);
+	}
+	*ret = (uint64_t)known;
+	return r;
+}
+
+static int sq_statfs(struct store *store, struct store_space *ret)
+{
+	struct sqlite_store *s = sq_store(store);
+	struct statvfs fs;
+	struct sq_conn *c;
+	int64_t pages, unused;
+	uint64_t inodes = 0;
+	int r = sq_read_begin(s, &c);
+	if (r < 0)
+		return r;
+	r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
+	if (r == 0)
+		r = sq_scalar(sq_query(c, SQ_FREE_COUNT, ""), &unused);
+	if (r == 0)
+		r = count_inodes(s, c, &inodes);
+	sq_read_end(s, c);
+	if (r == 0 && statvfs(s->path, &fs) < 0)
+		r = -EIO;
+	if (r < 0)
+		return r;
+	uint64_t used = (uint64_t)(pages - unused) * s->page_size;
+	uint64_t disk = (uint64_t)fs.f_bavail * fs.f_frsize + (uint64_t)unused * s->page_size;
+	uint64_t limit = s->max_pages * s->page_size;
+	uint64_t left = limit > used ? limit - used : 0;
+	ret->free = limit && left < disk ? left : disk;
+	ret->total = limit ? limit : used + disk;
+	ret->inodes = inodes;
+	ret->inodes_max = SQ_INO_MAX;
+	return 0;
+}
+
+static void sq_stats(struct store *store, struct store_stats *stats)
+{
+	struct sqlite_store *s = sq_store(store);
+	struct sq_conn *c;
+	int64_t pages = 0;
+	stats->store_reads = atomic_load(&s->reads);
+	stats->store_commits = atomic_load(&s->committed);
+	stats->store_write_requests = atomic_load(&s->changes);
+	stats->store_flushes = atomic_load(&s->flushes);
+	stats->store_failures = atomic_load(&s->failures);
+	stats->checksum_failures = atomic_load(&s->checksum_failures);
+	stats->store_degraded = atomic_load(&s->is_degraded);
+	stats->log_bytes = (uint64_t)atomic_load(&s->log_pages) * s->page_size;
+	if (sq_read_begin(s, &c) == 0) {
+		atomic_fetch_sub(&s->reads, 1); /* looking does not count */
+		if (sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages) == 0)
+			stats->store_bytes = (uint64_t)pages * s->page_size;
+		sq_read_end(s, c);
+	}
+}
+
+static void free_store(struct sqlite_store *s)
+{
+	sq_keeper_stop(s);
+	while (s->idle) {
+		struct sq_conn *c = s->idle;
+		s->idle = c->next;
+		sq_conn_close(c);
+	}
+	s->flusher = sq_conn_close(s->flusher);
+	s->writer =
+		sq_conn_close(s->writer); /* the last one: it checkpoints, and removes the log */
+	pthread_cond_destroy(&s->woken);
+	pthread_mutex_destroy(&s->wake);
+	pthread_mutex_destroy(&s->pool);
+	pthread_mutex_destroy(&s->sync);
+	pthread_mutex_destroy(&s->write);
+	pthread_mutex_destroy(&s->turn);
+	free(s->path);
+	free(s);
+}
+
+static void sq_close(struct store *store)
+{
+	struct sqlite_store *s = sq_store(store);
+	if (!s->readonly) {
+		sq_write_lock(s);
+		sq_mount_leave(s);
+		sq_write_unlock(s);
+		IGNORE(sq_flush(store)); /* the last commit of all is in the log anyway */
+	}
+	free_store(s);
+}
+
+static const struct store_ops ops = {
+	.apply = sq_apply,
+	.flush = sq_flush,
+	.read = sq_read,
+	.getattr = sq_getattr,
+	.lookup = sq_lookup,
+	.readlink = sq_readlink,
+	.readdir = sq_readdir,
+	.getxattr = sq_getxattr,
+	.listxattr = sq_listxattr,
+	.seek = sq_seek,
+	.statfs = sq_statfs,
+	.orphans = sq_orphans,
+	.path = sq_path,
+	.block_info = sq_block_info,
+	.stats = sq_stats,
+	.close = sq_close,
+};
+
+static struct sqlite_store *new_store(const struct sqlite_config *cfg)
+{
+	struct sqlite_store *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	s->store.ops = &ops;
+	s->readonly = cfg->readonly;
+	s->busy_timeout_ms = cfg->busy_timeout_ms;
+	s->path = strdup(cfg->path);
+	atomic_init(&s->inodes, -1);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->woken, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&s->turn, NULL);
+	pthread_mutex_init(&s->write, NULL);
+	pthread_mutex_init(&s->sync, NULL);
+	pthread_mutex_init(&s->pool, NULL);
+	pthread_mutex_init(&s->wake, NULL);
+	if (!s->path) {
+		free_store(s);
+		return NULL;
+	}
+	return s;
+}
+
+/* The first connection; a store on a read-only filesystem has no room for SQLite's locks, and needs
+ * none. */
+static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
+{
+	int64_t page_size = 0;
+	int r = sq_conn_open(s, &s->writer);
+	if (r == 0)
+		r = sq_verify_schema(s->writer, why, why_size);
+	if (r < 0 && r != -EPROTO && s->readonly && !s->immutable) {
+		s->writer = sq_conn_close(s->writer);
+		s->immutable = true;
+		return open_writer(s, why, why_size);
+	}
+	if (r < 0)
+		return r;
+	if (sqlite3_db_readonly(s->writer->db, "main"))
+		s->readonly = true;
+	sqlite3_stmt *st = NULL;
+	r = sq_errno(sqlite3_prepare_v2(s->writer->db, "PRAGMA page_size", -1, &st, NULL));
+	if (r == 0)
+		r = sq_scalar(st, &page_size);
+	sqlite3_finalize(st);
+	if (r == 0 && (page_size < 512 || page_size > 65536))
+		r = -EIO;
+	s->page_size = (uint32_t)page_size;
+	return r == 0 ? sq_run(s->writer, WRITER_CACHE) : r;
+}
+
+static int start(struct sqlite_store *s)
+{
+	if (s->readonly)
+		return 0;
+	int r = sq_keeper_start(s);
+	if (r < 0)
+		return r;
+	sq_write_lock(s);
+	r = sq_mount_enter(s);
+	sq_write_unlock(s);
+	return r;
+}
+
+int sqlite_store_open(
+	const struct sqlite_config *cfg, struct store **ret, char *why, size_t why_size)
+{
+	enum sq_format format;
+	bool created = false;
+	int r = sq_recognise(cfg->path, &format, why, why_size);
+	if (r == 0 && format != SQ_FORMAT_OURS) {
+		if (cfg->readonly) {
+			snprintf(why, why_size, "%s: there is no store to mount read-only",
+				cfg->path);
+			return -ENOENT;
+		}
+		r = sq_create(cfg->path, format == SQ_FORMAT_EMPTY, why, why_size);
+		created = r == 0;
+	}
+	if (r < 0)
+		return r;
+	why[0] = '\0';
+	struct sqlite_store *s = new_store(cfg);
+	r = s ? open_writer(s, why, why_size) : -ENOMEM;
+	if (r == 0) {
+		s->created = created;
+		s->max_pages = cfg->max_size / s->page_size;
+		r = start(s);
+	}
+	if (r < 0) {
+		if (!why[0])
+			snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path,
+				strerror(-r));
+		if (s)
+			free_store(s);
+		return r;
+	}
+	*ret = &s->store;
+	return 0;
+}
+
+bool sqlite_store_created(const struct store *s)
+{
+	return ((const struct sqlite_store *)(const void *)s)->created; /* its first member */
+}
