@@ -50,13 +50,15 @@
 	X(SQ_INODE_DELETE, "DELETE FROM inode WHERE ino = ?1")                                     \
 	X(SQ_INODE_COUNT, "SELECT count(*) FROM inode")                                            \
 	X(SQ_TARGET_GET, "SELECT target FROM inode WHERE ino = ?1")                                \
-	X(SQ_ORPHAN_NEW, "INSERT INTO orphan(ino, mount) VALUES(?1, ?2)")                          \
+	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount) VALUES(?1, ?2)")               \
 	X(SQ_ORPHAN_DELETE, "DELETE FROM orphan WHERE ino = ?1")                                   \
-	X(SQ_ORPHAN_LIST, "SELECT ino, mount FROM orphan WHERE ino > ?1 ORDER BY ino LIMIT 1024")  \
+	X(SQ_ORPHAN_LIST, "SELECT ino, mount FROM orphan ORDER BY ino")                            \
 	X(SQ_MOUNT_NEW, "INSERT INTO mount(boot, pid, started, since) VALUES(?1, ?2, ?3, ?4)")     \
-	X(SQ_MOUNT_DELETE, "DELETE FROM mount WHERE id = ?1")                                      \
+	X(SQ_MOUNT_END, "UPDATE mount SET pid = 0 WHERE id = ?1")                                  \
+	X(SQ_MOUNT_FORGET, "DELETE FROM mount WHERE id = ?1"                                       \
+			   " AND NOT EXISTS (SELECT 1 FROM orphan WHERE mount = ?1)")              \
 	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started FROM mount")                               \
-	X(SQ_MOUNT_USED, "SELECT 1 FROM orphan WHERE mount = ?1 LIMIT 1")                          \
+	X(SQ_MOUNT_GET, "SELECT boot, pid, started FROM mount WHERE id = ?1")                      \
 	X(SQ_BLOCK_GET, "SELECT sums, data FROM block WHERE key = ?1")                             \
 	X(SQ_BLOCK_PUT, "INSERT OR REPLACE INTO block(key, sums, data) VALUES(?1, ?2, ?3)")        \
 	X(SQ_BLOCK_RANGE,                                                                          \
@@ -75,6 +77,7 @@
 	X(SQ_DENTRY_NEW, "INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"  \
 			 " coalesce(max(id), 0) + 1 FROM dentry WHERE parent = ?1), ?3, ?4)")      \
 	X(SQ_DENTRY_SET, "UPDATE dentry SET ino = ?3, type = ?4 WHERE parent = ?1 AND name = ?2")  \
+	X(SQ_DENTRY_RENAME, "UPDATE dentry SET name = ?3 WHERE parent = ?1 AND name = ?2")         \
 	X(SQ_DENTRY_DELETE, "DELETE FROM dentry WHERE parent = ?1 AND name = ?2")                  \
 	X(SQ_DENTRY_ANY, "SELECT 1 FROM dentry WHERE parent = ?1 LIMIT 1")                         \
 	X(SQ_DENTRY_LIST, "SELECT id, name, ino, type FROM dentry WHERE parent = ?1 AND id > ?2"   \
@@ -315,6 +318,17 @@ void sq_touched(struct change *ch, const struct sq_inode *i) NONNULL(1, 2);
 /* The mode after a change of data by a caller who may not keep setuid and setgid. */
 uint32_t sq_killed_mode(uint32_t mode) MUST_CHECK;
 
+/* -- sqlite_dir.c -------------------------------------------------------------------------- */
+
+/* An entry of a directory. */
+struct sq_dentry {
+	uint64_t ino;
+	uint32_t type; /* the S_IFMT bits of the mode */
+};
+/* 1: found; 0: there is none, whatever `parent` is. -ENAMETOOLONG. */
+int sq_dentry_find(struct sq_conn *c, uint64_t parent, const struct change_name *name,
+	struct sq_dentry *ret) MUST_CHECK NONNULL(1, 3, 4);
+
 /* -- sqlite_blocks.c ----------------------------------------------------------------------- */
 
 /* What is stored of one block: its content, and the checksum it came with. */
@@ -391,6 +405,10 @@ int sq_apply_removexattr(struct sqlite_store *s, struct change *ch) MUST_CHECK;
 /* An inode number from the reserved ones (sqlite_commit.c sees to it that there are enough). */
 uint64_t sq_take_ino(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
+/* What a new inode `i` takes over from the directory it is created in: default ACL or umask, which
+ * alters its mode, and the TTL. Before sq_inode_new(); in sqlite_xattr.c. */
+int sq_xattr_inherit(struct sq_conn *c, const struct sq_inode *dir, struct sq_inode *i,
+	const struct change_caller *caller) MUST_CHECK NONNULL(1, 2, 3, 4);
 /* What chmod(2) does to an access ACL; in sqlite_xattr.c. No ACL: nothing. */
 int sq_acl_chmod(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
 /* Removes the file capabilities of an inode whose data or owner changed; in sqlite_xattr.c. */
