@@ -128,40 +128,73 @@ static int put_run(struct sq_conn *c, uint64_t ino, uint64_t first, const void *
 	return sq_exec(st);
 }
 
+/* A row of data, copied out of the database. */
+struct loaded_run {
+	struct sq_run run;
+	unsigned char data[SQ_RUN_MAX * STORE_BLOCK_SIZE];
+	unsigned char sums[SQ_RUN_MAX * 8];
+};
+
+static int load_run(struct sq_conn *c, uint64_t ino, uint64_t first, struct loaded_run *ret)
+{
+	int64_t key = sq_key(ino, first);
+	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_RANGE, "iii", key, key, key);
+	int r = sq_step(st);
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	r = sq_run_columns(st, &ret->run);
+	if (r == 0) {
+		ret->run.data = memcpy(ret->data, ret->run.data, ret->run.len);
+		if (ret->run.sums)
+			ret->run.sums =
+				memcpy(ret->sums, ret->run.sums, (size_t)8 * ret->run.count);
+	}
+	sq_done(st);
+	return r;
+}
+
+static int delete_runs(struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last)
+{
+	return sq_exec(sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, first), sq_key(ino, last)));
+}
+
 /* Breaks the run at `first` up into rows of one block, without those in [from, to]. The checksums
  * move along as they are, so that damage stays known as such. */
 static int split_run(struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t from, uint64_t to)
 {
-	unsigned char data[SQ_RUN_MAX * STORE_BLOCK_SIZE], sums[SQ_RUN_MAX * 8];
-	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_RANGE, "iii", sq_key(ino, first),
-		sq_key(ino, first), sq_key(ino, first));
-	int r = sq_step(st);
-	if (r <= 0)
-		return r < 0 ? r : -EIO;
-	struct sq_run run;
-	r = sq_run_columns(st, &run);
-	if (r == 0) {
-		memcpy(data, run.data, run.len);
-		run.data = data;
-		if (run.sums)
-			run.sums = memcpy(sums, run.sums, (size_t)8 * run.count);
-	}
-	sq_done(st);
+	struct loaded_run old;
+	int r = load_run(c, ino, first, &old);
 	if (r == 0)
-		r = sq_exec(
-			sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, first), sq_key(ino, first)));
-	for (uint32_t i = 0; r == 0 && i < run.count; i++)
+		r = delete_runs(c, ino, first, first);
+	for (uint32_t i = 0; r == 0 && i < old.run.count; i++)
 		if (first + i < from || first + i > to)
-			r = put_run(c, ino, first + i, data + (size_t)i * STORE_BLOCK_SIZE,
-				sq_run_block_len(&run, i),
-				run.sums ? run.sums + (size_t)8 * i : NULL, 8);
+			r = put_run(c, ino, first + i, old.data + (size_t)i * STORE_BLOCK_SIZE,
+				sq_run_block_len(&old.run, i),
+				old.run.sums ? old.sums + (size_t)8 * i : NULL, 8);
 	return r;
+}
+
+/* Puts a run over blocks of the one at `into`, which has all of them and does not change its
+ * length. */
+static int patch_run(struct sq_conn *c, uint64_t ino, uint64_t into, const struct sq_run *new)
+{
+	struct loaded_run old;
+	int r = load_run(c, ino, into, &old);
+	if (r < 0)
+		return r;
+	size_t at = (size_t)(new->first - into);
+	memcpy(old.data + at * STORE_BLOCK_SIZE, new->data, new->len);
+	if (old.run.sums)
+		memcpy(old.sums + at * 8, new->sums, (size_t) new->count * 8);
+	return put_run(c, ino, into, old.data, old.run.len, old.run.sums ? old.sums : NULL,
+		(size_t)8 * old.run.count);
 }
 
 /* Where a run is, without its data. */
 struct extent {
 	uint64_t first;
 	uint32_t count;
+	size_t len; /* bytes */
 };
 
 /* The runs that have blocks in [first, last], up to n of them; returns how many. */
@@ -173,7 +206,8 @@ static int find_runs(
 	int found = 0, r;
 	while ((r = sq_step(st)) == 1) {
 		struct extent e = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
-		e.count = run_count(e.first, sqlite3_column_int64(st, 1));
+		e.len = (size_t)sqlite3_column_int64(st, 1);
+		e.count = run_count(e.first, (int64_t)e.len);
 		if (e.count == 0) {
 			sq_done(st);
 			return -EIO;
@@ -196,22 +230,29 @@ static uint64_t overlap(const struct extent *e, uint64_t first, uint64_t last)
 	return end > from ? end - from : 0;
 }
 
-/* Clears [first, last], inside one chunk, for a run that will be put at `first`. *ret_covered: how
- * many of its blocks were stored. */
-static int make_room(
-	struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last, uint64_t *ret_covered)
+/* Has the run all blocks of the other, and would it keep its length with those put over them? */
+static bool can_patch(const struct extent *old, const struct sq_run *new)
 {
-	struct extent runs[SQ_RUN_MAX];
-	uint64_t covered = 0;
-	int n = find_runs(c, ino, first, last, runs, SQ_RUN_MAX), r = n < 0 ? n : 0;
+	if (new->first < old->first)
+		return false;
+	size_t end = (size_t)(new->first - old->first) * STORE_BLOCK_SIZE + new->len;
+	return new->len % STORE_BLOCK_SIZE == 0 ? end <= old->len : end == old->len;
+}
+
+/* Clears the place of a run among those that are there. *ret_covered: how many of its blocks were
+ * stored. */
+static int make_room(struct sq_conn *c, uint64_t ino, const struct sq_run *new,
+	const struct extent *runs, int n, uint64_t *ret_covered)
+{
+	uint64_t covered = 0, last = new->first + new->count - 1;
+	int r = 0;
 	for (int i = 0; r == 0 && i < n; i++) {
-		uint64_t common = overlap(&runs[i], first, last);
+		uint64_t common = overlap(&runs[i], new->first, last);
 		covered += common;
 		if (common < runs[i].count)
-			r = split_run(c, ino, runs[i].first, first, last);
-		else if (runs[i].first != first) /* the one at `first` is replaced in place */
-			r = sq_exec(sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, runs[i].first),
-				sq_key(ino, runs[i].first)));
+			r = split_run(c, ino, runs[i].first, new->first, last);
+		else if (runs[i].first != new->first) /* that one is replaced in place */
+			r = delete_runs(c, ino, runs[i].first, runs[i].first);
 	}
 	*ret_covered = covered;
 	return r;
@@ -220,23 +261,26 @@ static int make_room(
 static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	const unsigned char *data, size_t len)
 {
-	uint64_t ino = i->attr.ino, eof = sq_blocks_of(i->attr.size), covered;
-	uint32_t count = (uint32_t)sq_blocks_of(len);
-	uint64_t last = first + count - 1;
-	int r = make_room(c, ino, first, last, &covered);
-	if (r < 0)
-		return r;
+	uint64_t ino = i->attr.ino, covered;
 	unsigned char sums[SQ_RUN_MAX * 8];
-	struct sq_run run = {.first = first, .count = count, .data = data, .len = len};
-	for (uint32_t b = 0; b < count; b++)
+	struct sq_run run = {.first = first, .data = data, .len = len, .sums = sums};
+	struct extent runs[SQ_RUN_MAX];
+	run.count = (uint32_t)sq_blocks_of(len);
+	for (uint32_t b = 0; b < run.count; b++)
 		put_sum(sums + (size_t)8 * b,
 			sq_sum(ino, first + b, data + (size_t)b * STORE_BLOCK_SIZE,
 				sq_run_block_len(&run, b)));
-	r = put_run(c, ino, first, data, len, sums, (size_t)8 * count);
-	if (r == 0 && covered < count && first < eof)
+	uint64_t last = first + run.count - 1;
+	int n = find_runs(c, ino, first, last, runs, SQ_RUN_MAX);
+	if (n == 1 && runs[0].count > run.count && can_patch(&runs[0], &run))
+		return patch_run(c, ino, runs[0].first, &run);
+	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
+	if (r == 0)
+		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);
+	if (r == 0 && covered < run.count && first < sq_blocks_of(i->attr.size))
 		r = sq_holes_cut(c, i, first, last);
 	if (r == 0)
-		i->stored += count - covered;
+		i->stored += run.count - covered;
 	return r;
 }
 
@@ -283,8 +327,7 @@ int sq_blocks_delete(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint
 		uint64_t to = runs[n - 1].first + runs[n - 1].count - 1;
 		to = to < last ? to : last;
 		if (r == 0)
-			r = sq_exec(sq_query(
-				c, SQ_BLOCK_DELETE, "ii", sq_key(ino, from), sq_key(ino, to)));
+			r = delete_runs(c, ino, from, to);
 		if (r < 0)
 			return r;
 		deleted += (unsigned)n;

@@ -60,7 +60,9 @@
 	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started FROM mount")                               \
 	X(SQ_MOUNT_GET, "SELECT boot, pid, started FROM mount WHERE id = ?1")                      \
 	X(SQ_BLOCK_GET, "SELECT sums, data FROM block WHERE key = ?1")                             \
-	X(SQ_BLOCK_PUT, "INSERT OR REPLACE INTO block(key, sums, data) VALUES(?1, ?2, ?3)")        \
+	X(SQ_BLOCK_PUT,                                                                            \
+		"INSERT INTO block(key, sums, data) VALUES(?1, ?2, ?3)"                            \
+		" ON CONFLICT(key) DO UPDATE SET sums = excluded.sums, data = excluded.data")      \
 	X(SQ_BLOCK_RANGE,                                                                          \
 		"SELECT key, sums, data FROM block WHERE key >= coalesce((SELECT max(key)"         \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \

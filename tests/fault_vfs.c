@@ -1,0 +1,201 @@
+#include "fault_vfs.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The wrapped file lies behind ours in the same allocation. */
+struct fault_file {
+	sqlite3_file base;
+	unsigned write_op; /* what a write to it is counted as; 0: not of interest */
+	unsigned sync_op;
+	unsigned grow_op;
+	sqlite3_file *real;
+};
+
+static sqlite3_vfs *real_vfs;
+static sqlite3_vfs shim;
+static sqlite3_io_methods methods;
+
+/* Guards the plan. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned plan_ops;
+static int plan_after;
+static bool plan_forever;
+static int plan_rc;
+static int plan_hits;
+
+static int fault(unsigned op)
+{
+	int rc = SQLITE_OK;
+	pthread_mutex_lock(&lock);
+	if ((plan_ops & op) && plan_after-- <= 0) {
+		rc = plan_rc;
+		plan_hits++;
+		if (!plan_forever)
+			plan_ops = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+void fault_vfs_arm(unsigned ops, int after, bool forever, int rc)
+{
+	pthread_mutex_lock(&lock);
+	plan_ops = ops;
+	plan_after = after;
+	plan_forever = forever;
+	plan_rc = rc;
+	plan_hits = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+int fault_vfs_disarm(void)
+{
+	pthread_mutex_lock(&lock);
+	plan_ops = 0;
+	int hits = plan_hits;
+	pthread_mutex_unlock(&lock);
+	return hits;
+}
+
+static sqlite3_file *real_of(sqlite3_file *f)
+{
+	return ((struct fault_file *)(void *)f)->real;
+}
+
+static int x_close(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xClose(real_of(f));
+}
+
+static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
+{
+	return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
+}
+
+static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
+{
+	int rc = fault(((struct fault_file *)(void *)f)->write_op);
+	return rc ? rc : real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
+}
+
+static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+	return real_of(f)->pMethods->xTruncate(real_of(f), size);
+}
+
+static int x_sync(sqlite3_file *f, int flags)
+{
+	int rc = fault(((struct fault_file *)(void *)f)->sync_op);
+	return rc ? rc : real_of(f)->pMethods->xSync(real_of(f), flags);
+}
+
+static int x_file_size(sqlite3_file *f, sqlite3_int64 *ret)
+{
+	return real_of(f)->pMethods->xFileSize(real_of(f), ret);
+}
+
+static int x_lock(sqlite3_file *f, int level)
+{
+	return real_of(f)->pMethods->xLock(real_of(f), level);
+}
+
+static int x_unlock(sqlite3_file *f, int level)
+{
+	return real_of(f)->pMethods->xUnlock(real_of(f), level);
+}
+
+static int x_check_reserved(sqlite3_file *f, int *ret)
+{
+	return real_of(f)->pMethods->xCheckReservedLock(real_of(f), ret);
+}
+
+static int x_control(sqlite3_file *f, int op, void *arg)
+{
+	int rc = SQLITE_OK;
+	if (op == SQLITE_FCNTL_SIZE_HINT)
+		rc = fault(((struct fault_file *)(void *)f)->grow_op);
+	return rc ? rc : real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+
+static int x_sector_size(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+
+static int x_characteristics(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
+
+static int x_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
+{
+	return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, ret);
+}
+
+static int x_shm_lock(sqlite3_file *f, int offset, int n, int flags)
+{
+	return real_of(f)->pMethods->xShmLock(real_of(f), offset, n, flags);
+}
+
+static void x_shm_barrier(sqlite3_file *f)
+{
+	real_of(f)->pMethods->xShmBarrier(real_of(f));
+}
+
+static int x_shm_unmap(sqlite3_file *f, int delete)
+{
+	return real_of(f)->pMethods->xShmUnmap(real_of(f), delete);
+}
+
+static sqlite3_io_methods methods = {
+	.iVersion = 2,
+	.xClose = x_close,
+	.xRead = x_read,
+	.xWrite = x_write,
+	.xTruncate = x_truncate,
+	.xSync = x_sync,
+	.xFileSize = x_file_size,
+	.xLock = x_lock,
+	.xUnlock = x_unlock,
+	.xCheckReservedLock = x_check_reserved,
+	.xFileControl = x_control,
+	.xSectorSize = x_sector_size,
+	.xDeviceCharacteristics = x_characteristics,
+	.xShmMap = x_shm_map,
+	.xShmLock = x_shm_lock,
+	.xShmBarrier = x_shm_barrier,
+	.xShmUnmap = x_shm_unmap,
+};
+
+static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
+{
+	struct fault_file *file = (struct fault_file *)(void *)f;
+	(void)vfs;
+	memset(file, 0, sizeof *file);
+	file->real = (sqlite3_file *)(void *)(file + 1);
+	if (flags & SQLITE_OPEN_WAL) {
+		file->write_op = FAULT_LOG_WRITE;
+		file->sync_op = FAULT_LOG_SYNC;
+	} else if (flags & SQLITE_OPEN_MAIN_DB) {
+		file->write_op = FAULT_DB_WRITE;
+		file->sync_op = FAULT_DB_SYNC;
+		file->grow_op = FAULT_DB_GROW;
+	}
+	int rc = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
+	file->base.pMethods = file->real->pMethods ? &methods : NULL;
+	return rc;
+}
+
+void fault_vfs_install(void)
+{
+	real_vfs = sqlite3_vfs_find(NULL);
+	shim = *real_vfs;
+	shim.zName = "fault";
+	shim.szOsFile = (int)sizeof(struct fault_file) + real_vfs->szOsFile;
+	shim.xOpen = x_open;
+	if (sqlite3_vfs_register(&shim, 1) != SQLITE_OK)
+		abort();
+}

@@ -1,0 +1,26 @@
+/*
+ * A SQLite VFS that wraps the default one, becomes the default, and fails chosen operations: the
+ * 1st, the 2nd, the 3rd ... write or sync of the log or of the database file. For tests of what a
+ * store makes of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+enum fault_vfs_op {
+	FAULT_LOG_WRITE = 1,
+	FAULT_LOG_SYNC = 2,
+	FAULT_DB_WRITE = 4,
+	FAULT_DB_SYNC = 8,
+	FAULT_DB_GROW = 16, /* the size hint that allocates space */
+};
+
+/* Registers the VFS. To be called once, before any database is opened. */
+void fault_vfs_install(void);
+
+/* Lets `after` operations of the kinds in `ops` pass, then fails one of them (or, if `forever`, all
+ * from then on) with SQLite's code `rc`. Replaces an earlier plan. */
+void fault_vfs_arm(unsigned ops, int after, bool forever, int rc);
+
+/* No more faults. Returns how many there were since fault_vfs_arm(). */
+int fault_vfs_disarm(void);
