@@ -225,7 +225,7 @@ static int owner_dead(struct sq_conn *c, int64_t mount, const struct identity *m
 
 static int list_orphans(struct sq_conn *c, const struct identity *me, store_ino_fn *fn, void *arg)
 {
-	sqlite3_stmt *st = sq_query(c, SQ_ORPHAN_LIST, "i", INT64_MIN);
+	sqlite3_stmt *st = sq_query(c, SQ_ORPHAN_LIST, "");
 	int64_t judged = -1; /* the mount that `dead` is about */
 	int dead = 0, r;
 	while ((r = sq_step(st)) == 1) {

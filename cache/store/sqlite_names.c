@@ -505,6 +505,8 @@ int sq_apply_reap(struct sqlite_store *s, struct change *ch)
 		r = save(c, ch, &i);
 	} else {
 		r = delete_inode(c, i.attr.ino);
+		i.attr.ctime = ch->now;
+		i.attr.version++;
 		sq_touched(ch, &i);
 	}
 	if (r == 0)
