@@ -1,0 +1,220 @@
+/*
+ * Shards: the blocks of a file are spread over all of them, GROUP neighbours in one, so that one
+ * large file does not queue up at one mutex and a request takes one or two of them. The attributes
+ * of an inode are with its first blocks: a small file is in one shard.
+ *
+ * Locks: shard_slot.lock protects shard_slot.shard. No two are held at once, and nothing else is
+ * locked or called under them but malloc and free.
+ */
+#include "blocks.h"
+
+#include "lock.h"
+#include "shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define GROUP_SHIFT 6u
+#define SHARD_BYTES ((uint64_t)4 << 20) /* a shard for each of these */
+#define SHARDS_MAX 16u
+
+/* On cache lines of its own: neighbours are locked by different threads. */
+struct shard_slot {
+	_Alignas(64) struct lock lock;
+	struct shard shard; /* under lock */
+};
+
+struct blocks {
+	unsigned n; /* of shards, constant */
+	uint64_t limit;
+	struct shard_slot slots[];
+};
+
+static uint64_t group_of(uint64_t index)
+{
+	return index == BLOCKS_ATTR ? 0 : index >> GROUP_SHIFT;
+}
+
+/* The last index that is in the same shard for sure as `index` is. */
+static uint64_t group_end(uint64_t index)
+{
+	return index == BLOCKS_ATTR ? index : index | ((1u << GROUP_SHIFT) - 1);
+}
+
+static unsigned slot_number(const struct blocks *b, uint64_t ino, uint64_t index)
+{
+	const uint64_t key[2] = {ino, group_of(index)};
+	return (unsigned)((XXH3_64bits(key, sizeof key) >> 32) * b->n >> 32);
+}
+
+static struct shard_slot *slot_of(struct blocks *b, uint64_t ino, uint64_t index)
+{
+	return &b->slots[slot_number(b, ino, index)];
+}
+
+int blocks_new(uint64_t limit, struct blocks **ret)
+{
+	uint64_t n = limit / SHARD_BYTES;
+	n = n < 1 ? 1 : n > SHARDS_MAX ? SHARDS_MAX : n;
+	size_t size = sizeof(struct blocks) + (size_t)n * sizeof(struct shard_slot);
+	struct blocks *b = aligned_alloc(_Alignof(struct blocks), size);
+	if (!b)
+		return -ENOMEM;
+	b->limit = limit;
+	for (b->n = 0; b->n < n; b->n++) {
+		if (shard_init(&b->slots[b->n].shard, limit / n) < 0) {
+			blocks_free(b);
+			return -ENOMEM;
+		}
+		lock_init(&b->slots[b->n].lock);
+	}
+	*ret = b;
+	return 0;
+}
+
+struct blocks *blocks_free(struct blocks *b)
+{
+	if (!b)
+		return NULL;
+	for (unsigned i = 0; i < b->n; i++) {
+		shard_destroy(&b->slots[i].shard);
+		lock_destroy(&b->slots[i].lock);
+	}
+	free(b);
+	return NULL;
+}
+
+/* How many of the `count` blocks from `first` on are in one group. */
+static size_t run_length(uint64_t first, size_t count)
+{
+	uint64_t left = group_end(first) - first + 1;
+	return left < count ? (size_t)left : count;
+}
+
+size_t blocks_get(struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now,
+	struct block **ret)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < count;) {
+		struct shard_slot *slot = slot_of(b, ino, first + i);
+		size_t end = i + run_length(first + i, count - i);
+		lock_acquire(&slot->lock);
+		for (; i < end; i++) {
+			ret[i] = shard_get(&slot->shard, ino, first + i, now);
+			found += ret[i] != NULL;
+		}
+		lock_release(&slot->lock);
+	}
+	return found;
+}
+
+/* When a block that is put at `now` expires. */
+static int64_t expiry(int64_t now, int64_t ttl)
+{
+	return ttl > INT64_MAX - now ? INT64_MAX : now + ttl;
+}
+
+int blocks_put(struct blocks *b, uint64_t ino, uint64_t first, size_t count,
+	struct block *const *blocks, int64_t now, int64_t ttl)
+{
+	int r = 0;
+	for (size_t i = 0; i < count;) {
+		struct shard_slot *slot = slot_of(b, ino, first + i);
+		size_t end = i + run_length(first + i, count - i);
+		lock_acquire(&slot->lock);
+		for (; i < end; i++) {
+			if (!blocks[i] || ttl <= 0)
+				shard_drop(&slot->shard, ino, first + i, first + i);
+			else if (shard_put(&slot->shard, ino, first + i, blocks[i],
+					 expiry(now, ttl)) < 0)
+				r = -ENOMEM;
+		}
+		lock_release(&slot->lock);
+	}
+	return r;
+}
+
+static void drop_in(struct shard_slot *slot, uint64_t ino, uint64_t first, uint64_t last)
+{
+	lock_acquire(&slot->lock);
+	shard_drop(&slot->shard, ino, first, last);
+	lock_release(&slot->lock);
+}
+
+void blocks_drop(struct blocks *b, uint64_t ino, uint64_t first, uint64_t last)
+{
+	if (last == BLOCKS_ATTR) {
+		drop_in(slot_of(b, ino, BLOCKS_ATTR), ino, BLOCKS_ATTR, BLOCKS_ATTR);
+		if (first == BLOCKS_ATTR)
+			return;
+		last = BLOCKS_LAST;
+	}
+	if (group_of(last) - group_of(first) >= b->n) {
+		for (unsigned i = 0; i < b->n; i++)
+			drop_in(&b->slots[i], ino, first, last);
+		return;
+	}
+	for (uint64_t from = first; from <= last; from = group_end(from) + 1) {
+		uint64_t to = group_end(from) < last ? group_end(from) : last;
+		drop_in(slot_of(b, ino, from), ino, from, to);
+	}
+}
+
+void blocks_drop_all(struct blocks *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		lock_acquire(&b->slots[i].lock);
+		shard_drop_all(&b->slots[i].shard);
+		lock_release(&b->slots[i].lock);
+	}
+}
+
+bool blocks_peek(struct blocks *b, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_ttl_left)
+{
+	struct shard_slot *slot = slot_of(b, ino, index);
+	lock_acquire(&slot->lock);
+	bool fresh = shard_peek(&slot->shard, ino, index, now, ret_ttl_left);
+	lock_release(&slot->lock);
+	return fresh;
+}
+
+void blocks_count(struct blocks *b, struct blocks_counts *ret)
+{
+	*ret = (struct blocks_counts){.limit = b->limit};
+	for (unsigned i = 0; i < b->n; i++) {
+		struct shard_slot *slot = &b->slots[i];
+		lock_acquire(&slot->lock);
+		ret->bytes += slot->shard.bytes;
+		ret->blocks += slot->shard.blocks;
+		ret->expired += slot->shard.expired;
+		ret->evictions += slot->shard.evictions;
+		ret->invalidations += slot->shard.invalidations;
+		lock_release(&slot->lock);
+	}
+}
+
+struct owner {
+	const struct blocks *blocks;
+	unsigned number;
+};
+
+static bool owns(const void *arg, uint64_t ino, uint64_t index)
+{
+	const struct owner *o = arg;
+	return slot_number(o->blocks, ino, index) == o->number;
+}
+
+const char *blocks_check(struct blocks *b)
+{
+	const char *broken = NULL;
+	for (unsigned i = 0; i < b->n && !broken; i++) {
+		lock_acquire(&b->slots[i].lock);
+		const struct owner owner = {b, i};
+		broken = shard_check(&b->slots[i].shard, owns, &owner);
+		lock_release(&b->slots[i].lock);
+	}
+	return broken;
+}

@@ -1,0 +1,56 @@
+/*
+ * What the files of the cache share: the struct, and the paths that read.c and write.c are.
+ *
+ * Locks, in the order in which they may be held together: guard stripe, then block shard. Those of
+ * commit and flusher are leaves. None is held during a call of the store below or of a callback.
+ */
+#pragma once
+
+#include "blocks.h"
+#include "cache.h"
+#include "commit.h"
+#include "flusher.h"
+#include "guard.h"
+
+#include <stdatomic.h>
+
+struct cache {
+	struct store store;
+	/* Constant after creation; what they point to has its own locks. */
+	struct cache_config cfg;
+	struct store *next;
+	struct blocks *blocks;
+	struct guard *guard;
+	struct commit commit;
+	struct flusher flusher;
+
+	atomic_uint_fast64_t hits;
+	atomic_uint_fast64_t misses;
+	atomic_uint_fast64_t update_failures;
+};
+
+struct cache *cache_of(struct store *s) NONNULL(1) MUST_CHECK;
+int64_t cache_now(const struct cache *c) NONNULL(1) MUST_CHECK;
+void cache_before_blocking(const struct cache *c) NONNULL(1);
+
+/* The TTL of what belongs to an inode. */
+int64_t cache_ttl(const struct cache *c, const struct store_attr *attr) NONNULL(1, 2) MUST_CHECK;
+
+/* Attributes in the block cache. Nothing known: false. A put that fails is a drop. */
+bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_attr *ret)
+	NONNULL(1, 4) MUST_CHECK;
+void cache_put_attr(struct cache *c, const struct store_attr *attr, int64_t now) NONNULL(1, 2);
+
+/* write.c: store_ops.apply */
+void cache_apply(struct store *s, struct change *const *changes, size_t n, bool durable)
+	NONNULL(1, 2);
+
+/* write.c: applies one batch; a commit_apply_fn on a struct cache. */
+void cache_commit(void *arg, struct commit_job *first, bool durable) NONNULL(1, 2);
+
+/* read.c: store_ops.read, getattr and lookup */
+int cache_read(struct store *s, uint64_t ino, uint64_t first, uint32_t count,
+	struct store_span *ret) NONNULL(1, 5) MUST_CHECK;
+int cache_getattr(struct store *s, uint64_t ino, struct store_attr *ret) NONNULL(1, 3) MUST_CHECK;
+int cache_lookup(struct store *s, uint64_t parent, const char *name, size_t len,
+	struct store_attr *ret) NONNULL(1, 3, 5) MUST_CHECK;
