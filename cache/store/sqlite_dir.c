@@ -61,7 +61,7 @@ static bool is(const char *name, size_t len, const char *what)
 	return len == strlen(what) && memcmp(name, what, len) == 0;
 }
 
-static int load_dir(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
+int sq_dir_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
 {
 	int r = sq_inode_load(c, ino, ret);
 	if (r == 0 && !S_ISDIR(ret->attr.mode))
@@ -82,7 +82,7 @@ static int find(
 	struct sq_dentry d;
 	struct sq_inode dir;
 	if (is(name->bytes, name->len, ".") || is(name->bytes, name->len, "..")) {
-		int r = load_dir(c, parent, &dir);
+		int r = sq_dir_load(c, parent, &dir);
 		if (r < 0)
 			return r;
 		/* Of a deleted directory, ".." may be gone as well: that is not damage. */
@@ -93,7 +93,7 @@ static int find(
 		return load_named(c, d.ino, ret);
 	if (r == 0 || r == -ENAMETOOLONG) {
 		/* Only now it matters what `parent` is. */
-		int bad = load_dir(c, parent, &dir);
+		int bad = sq_dir_load(c, parent, &dir);
 		if (bad < 0)
 			return bad;
 	}
@@ -184,7 +184,7 @@ static int list(struct sq_conn *c, uint64_t dir, uint64_t after, bool with_attr,
 	void *arg)
 {
 	struct sq_inode d;
-	int r = load_dir(c, dir, &d);
+	int r = sq_dir_load(c, dir, &d);
 	if (r < 0)
 		return r;
 	if (after > ENTRY_ID_MAX)

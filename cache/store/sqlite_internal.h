@@ -327,6 +327,8 @@ struct sq_dentry {
 	uint64_t ino;
 	uint32_t type; /* the S_IFMT bits of the mode */
 };
+/* A directory. -ESTALE, -ENOTDIR. */
+int sq_dir_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* 1: found; 0: there is none, whatever `parent` is. -ENAMETOOLONG. */
 int sq_dentry_find(struct sq_conn *c, uint64_t parent, const struct change_name *name,
 	struct sq_dentry *ret) MUST_CHECK NONNULL(1, 3, 4);

@@ -24,18 +24,10 @@ static bool is_dir(const struct sq_inode *i)
 	return S_ISDIR(i->attr.mode);
 }
 
-static int load_dir(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
-{
-	int r = sq_inode_load(c, ino, ret);
-	if (r == 0 && !is_dir(ret))
-		r = -ENOTDIR;
-	return r;
-}
-
 /* A directory that names can be added to. */
 static int load_live_dir(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
 {
-	int r = load_dir(c, ino, ret);
+	int r = sq_dir_load(c, ino, ret);
 	if (r == 0 && ret->attr.nlink == 0)
 		r = -ENOENT;
 	return r;
@@ -69,7 +61,7 @@ static int old_name(struct sq_conn *c, uint64_t parent, const struct change_name
 	struct sq_inode *ret_dir, struct sq_inode *ret)
 {
 	struct sq_dentry d;
-	int r = load_dir(c, parent, ret_dir);
+	int r = sq_dir_load(c, parent, ret_dir);
 	if (r < 0)
 		return r;
 	r = sq_dentry_find(c, parent, name, &d);
@@ -89,19 +81,12 @@ static int exec_one(struct sq_conn *c, sqlite3_stmt *st)
 	return sqlite3_changes(c->db) == 1 ? 0 : -EIO;
 }
 
-static int dentry_add(struct sq_conn *c, uint64_t parent, const struct change_name *name,
-	const struct sq_inode *i)
+/* Adds a name for `i` (SQ_DENTRY_NEW), or makes an existing one its (SQ_DENTRY_SET). */
+static int dentry_put(struct sq_conn *c, enum sq_statement which, uint64_t parent,
+	const struct change_name *name, const struct sq_inode *i)
 {
-	return exec_one(c, sq_query(c, SQ_DENTRY_NEW, "ubuu", parent, (const void *)name->bytes,
-				   name->len, i->attr.ino, (uint64_t)(i->attr.mode & S_IFMT)));
-}
-
-/* Makes an existing name that of `i`. */
-static int dentry_set(struct sq_conn *c, uint64_t parent, const struct change_name *name,
-	const struct sq_inode *i)
-{
-	return exec_one(c, sq_query(c, SQ_DENTRY_SET, "ubuu", parent, (const void *)name->bytes,
-				   name->len, i->attr.ino, (uint64_t)(i->attr.mode & S_IFMT)));
+	return exec_one(c, sq_query(c, which, "ubuu", parent, (const void *)name->bytes, name->len,
+				   i->attr.ino, (uint64_t)(i->attr.mode & S_IFMT)));
 }
 
 static int dentry_remove(struct sq_conn *c, uint64_t parent, const struct change_name *name)
@@ -256,7 +241,7 @@ int sq_apply_create(struct sqlite_store *s, struct change *ch)
 		return orphan_add(s, &i);
 	r = is_dir(&i) ? dir_gains(&dir) : 0;
 	if (r == 0)
-		r = dentry_add(c, a->parent, &a->name, &i);
+		r = dentry_put(c, SQ_DENTRY_NEW, a->parent, &a->name, &i);
 	return r < 0 ? r : save_dir(c, ch, &dir);
 }
 
@@ -280,7 +265,7 @@ int sq_apply_link(struct sqlite_store *s, struct change *ch)
 		r = sq_exec(sq_query(c, SQ_ORPHAN_DELETE, "u", i.attr.ino));
 	i.attr.nlink++;
 	if (r == 0)
-		r = dentry_add(c, a->parent, &a->name, &i);
+		r = dentry_put(c, SQ_DENTRY_NEW, a->parent, &a->name, &i);
 	if (r == 0)
 		r = save(c, ch, &i);
 	return r < 0 ? r : save_dir(c, ch, &dir);
@@ -401,9 +386,9 @@ static int move_dir(struct sq_inode *i, struct sq_inode *from, struct sq_inode *
 
 static int exchange(struct sq_conn *c, const struct change_rename *a, struct rename *n)
 {
-	int r = dentry_set(c, a->parent, &a->name, &n->other);
+	int r = dentry_put(c, SQ_DENTRY_SET, a->parent, &a->name, &n->other);
 	if (r == 0)
-		r = dentry_set(c, a->new_parent, &a->new_name, &n->inode);
+		r = dentry_put(c, SQ_DENTRY_SET, a->new_parent, &a->new_name, &n->inode);
 	if (r < 0 || n->new_dir == &n->dir)
 		return r;
 	/* A directory for a directory: nothing to count. Neither may be full for that. */
@@ -429,9 +414,9 @@ static int move(struct sqlite_store *s, const struct change_rename *a, struct re
 	if (n->occupied) {
 		r = drop_name(s, n->new_dir, &n->other);
 		if (r == 0)
-			r = dentry_set(c, a->new_parent, &a->new_name, &n->inode);
+			r = dentry_put(c, SQ_DENTRY_SET, a->new_parent, &a->new_name, &n->inode);
 	} else {
-		r = dentry_add(c, a->new_parent, &a->new_name, &n->inode);
+		r = dentry_put(c, SQ_DENTRY_NEW, a->new_parent, &a->new_name, &n->inode);
 	}
 	if (r == 0)
 		r = dentry_remove(c, a->parent, &a->name);
