@@ -138,6 +138,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg)
 	s->store.ops = &ops;
 	s->readonly = cfg->readonly;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
+	s->log_complete = true; /* for all we know */
 	s->path = strdup(cfg->path);
 	atomic_init(&s->inodes, -1);
 	pthread_condattr_t monotonic;
