@@ -106,6 +106,12 @@ def renameat2(old, new, flags):
     check_call(libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags))
 
 
+def link_handle(fd, new):
+    """A name for the file that fd is open on."""
+    check_call(libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, os.fsencode(new),
+                           0x400))  # AT_SYMLINK_FOLLOW
+
+
 def child(function, *args):
     """Runs it in a process of its own, whose failure is ours."""
     sys.stdout.flush()
