@@ -3,10 +3,13 @@ the runner unmounts and judges the daemon's log. Call done() last: it unmounts, 
 from the daemon and a store without a fault from `recordfsctl check`."""
 import ctypes
 import errno
+import hashlib
 import json
+import mmap
 import os
 import pathlib
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -27,6 +30,7 @@ class Daemon:
 
     def __init__(self, *options, store=STORE, mnt=MNT):
         self.mnt = mnt
+        mnt.mkdir(exist_ok=True)
         with open(T / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(["recordfs", "-f", store, mnt, *options],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -110,6 +114,103 @@ def link_handle(fd, new):
     """A name for the file that fd is open on."""
     check_call(libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, os.fsencode(new),
                            0x400))  # AT_SYMLINK_FOLLOW
+
+
+class Faults:
+    """The switch of `fault=POINT:ERROR:file=SWITCH`; `with faults:` turns them on for a while."""
+    path = T / "faults-on"
+
+    def spec(self, *rules):
+        return "fault=" + "+".join(f"{rule}:file={self.path}" for rule in rules)
+
+    def __enter__(self):
+        self.path.touch()
+
+    def __exit__(self, *_):
+        self.path.unlink()
+
+
+def stored(path):
+    """The contents of a file (a path from the root of the store) as an SQL client finds them, by
+    docs/store-format.md alone, while the store is mounted."""
+    db = sqlite3.connect(f"file:{STORE}?mode=ro", uri=True, timeout=60)
+    try:
+        db.execute("BEGIN")
+        ino = 1
+        for name in pathlib.PurePosixPath(path).parts:
+            (ino,) = db.execute("SELECT ino FROM dentry WHERE parent = ? AND name = ?",
+                                (ino, name.encode())).fetchone()
+        (size,) = db.execute("SELECT size FROM inode WHERE ino = ?", (ino,)).fetchone()
+        content = bytearray(size)
+        for key, data in db.execute("SELECT key, data FROM block WHERE key BETWEEN ? AND ?",
+                                    (ino << 30, (ino + 1 << 30) - 1)):
+            offset = (key & (1 << 30) - 1) * 4096
+            content[offset:offset + len(data)] = data
+        same(size, len(content), "no data past the end of the file")
+        return bytes(content)
+    finally:
+        db.close()
+
+
+def read_direct(path):
+    """Past the kernel's page cache: what the daemon says."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    try:
+        parts = []
+        while part := os.pread(fd, 1 << 20, sum(map(len, parts))):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+class Views:
+    """Everything that shows a file's contents: an open handle, a mapping that another process
+    holds, a new handle, a read past the page cache, and the store itself."""
+
+    def __init__(self, path):
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY)
+        ask, self.ask = os.pipe()
+        answer, theirs = os.pipe()
+        self.answer = answer
+
+        def serve():
+            size = os.fstat(self.fd).st_size
+            mapping = mmap.mmap(self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+            while os.read(ask, 1):
+                data = mapping[:]
+                os.write(theirs, len(data).to_bytes(8, "big") + hashlib.sha256(data).digest())
+
+        self.pid = child(serve)
+        self.mapped()
+
+    def mapped(self):
+        os.write(self.ask, b"?")
+        return os.read(self.answer, 40)
+
+    def read(self):
+        return os.pread(self.fd, 1 << 30, 0)
+
+    def verify(self, wanted, what):
+        same(wanted, self.read(), f"{what}: an open handle")
+        same(wanted, self.path.read_bytes(), f"{what}: a new handle")
+        same(wanted, read_direct(self.path), f"{what}: past the page cache")
+        same(wanted, stored(self.path.relative_to(MNT)), f"{what}: the store")
+        same(len(wanted), os.stat(self.path).st_size, f"{what}: the size")
+        self.verify_mapping(wanted, what)
+
+    def verify_mapping(self, wanted, what):
+        """The mapping has the length that the file had when it was made."""
+        got = self.mapped()
+        wanted = wanted[:int.from_bytes(got[:8], "big")]
+        same(hashlib.sha256(wanted).digest(), got[8:], f"{what}: a mapping")
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        for fd in (self.fd, self.ask, self.answer):
+            os.close(fd)
 
 
 def child(function, *args):

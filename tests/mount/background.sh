@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# In the background only once the mount works: a program that starts the daemon, waits for it and
+# reads its output finds a working mount; the daemon holds neither terminal, directory nor pipes.
+. "$RFS_TOP/tests/mount/lib.sh"
+
+mkdir work
+for _ in 1 2 3 4 5; do
+	out=$(cd work && recordfs ../store.db "$MNT" 2>&1 && echo x >"$MNT/x" && cat "$MNT/x")
+	same x "$out"
+	for dir in /proc/[0-9]*; do
+		if [[ $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) == *"recordfs ../store.db $MNT"* ]]; then
+			pid=${dir#/proc/}
+		fi
+	done
+	same / "$(readlink "/proc/$pid/cwd")"
+	same "$(ps -o sid= -p "$pid" | tr -d ' ')" "$(ps -o pgid= -p "$pid" | tr -d ' ')"
+	same '?' "$(ps -o tty= -p "$pid" | tr -d ' ')"
+	for fd in 0 1 2; do
+		case $(readlink "/proc/$pid/fd/$fd") in
+		pipe:*) fail "the daemon holds its starter's pipe as $fd" ;;
+		esac
+	done
+	fusermount3 -u "$MNT"
+done
+
+# The store that cannot be opened, the mountpoint that cannot be used: said before the exit
+status=0
+recordfs "$STORE" "$T/absent" 2>err.out || status=$?
+[ "$status" -ne 0 ]
+one_line err.out
+status=0
+recordfs -o fault=open:EIO "$STORE" "$MNT" 2>err.out || status=$?
+[ "$status" -ne 0 ]
+[ -s err.out ]
+if is_mounted; then fail 'mounted, without a store'; fi

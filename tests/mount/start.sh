@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# tools/start: mounts, says what to try, is quick and quiet when there is nothing to do, mounts again
+# what a dead daemon left, and says clearly what is wrong.
+# timeout: 600
+. "$RFS_TOP/tests/mount/lib.sh"
+[ "${RFS_TIMEOUT_FACTOR:-1}" = 1 ] || exit 0 # builds without sanitizers whatever is tested
+start=$RFS_TOP/tools/start
+
+mkdir place
+cd place
+"$start" >first.out
+grep -q fusermount3 first.out || fail "does not say how to stop: $(cat first.out)"
+[ -e recordfs.db ]
+is_mounted "$T/place/records"
+echo hello >records/f
+"$start" >second.out
+one_line second.out
+grep -q 'mounted already' second.out
+fusermount3 -u records
+"$start" recordfs.db records >/dev/null
+same hello "$(cat records/f)"
+
+for dir in /proc/[0-9]*; do
+	if [[ $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) == *"recordfs $T/place/recordfs.db "* ]]; then
+		pid=${dir#/proc/}
+	fi
+done
+kill -9 "$pid"
+gone() { [ ! -e "/proc/$pid" ]; }
+until_true 'the daemon is dead' gone
+expect_error ENOTCONN ls records
+"$start" >/dev/null
+same hello "$(cat records/f)"
+fusermount3 -u records
+
+echo text >text
+refuse "$start" text other
+[ ! -e other ] || fail 'the mountpoint was left behind'
+refuse "$start" --nonsense
+refuse "$start" a b c
+"$start" --help >/dev/null
+"$start" "$T/place/a b.db" "$T/place/m n" >/dev/null
+echo x >'m n/x'
+fusermount3 -u 'm n'
