@@ -49,9 +49,9 @@ work() {
 # tree: all that stat and the contents say of the current directory; times only of what has been
 # given one.
 tree() {
-	find . -mindepth 1 \( -type d -printf '%P %y %m %u %g\n' \) -o \
-		-printf '%P %y %m %u %g %s %n %l\n' | sort
-	find . -type f ! -name '*.t?r' ! -name '*.tgz' -print0 | sort -z | xargs -0 sha256sum
+	find . -mindepth 1 ! -name '*.tgz' ! -name '*.tar' \( -type d -printf '%P %y %m %u %g\n' -o \
+		-printf '%P %y %m %u %g %s %n %l\n' \) | sort
+	find . -type f ! -name '*.tar' ! -name '*.tgz' -print0 | sort -z | xargs -0 sha256sum
 	find . -name file9.txt -print0 | sort -z | xargs -0 stat -c '%n %y'
 	find . -name file9.txt -print0 | sort -z | xargs -0 getfattr -d
 	find . -name file9.txt -print0 | sort -z | xargs -0 getfacl -n
