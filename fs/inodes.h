@@ -1,0 +1,76 @@
+/*
+ * The inodes that the kernel knows: how often it was told of each (lookups, less forgets), how
+ * often each is open, which have lost their last name, and what the kernel keeps of them that it
+ * must soon give up.
+ *
+ * An orphan that is neither known nor open any more is to be reaped: the call that made it so
+ * returns true, once. The root is always known.
+ *
+ * What the kernel must drop is noted at the inode and handed out by inodes_next_stale(): since only
+ * known inodes have anything in the kernel, this needs no queue that could overflow. Two notes on
+ * one inode become one.
+ *
+ * Every function may be called from any thread; the lock inside is held for a moment only, and
+ * nothing is called with it held.
+ */
+#pragma once
+
+#include "cache/store/compiler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct inodes;
+
+int inodes_new(struct inodes **ret) MUST_CHECK NONNULL(1);
+
+/* Takes NULL. Returns NULL. */
+struct inodes *inodes_free(struct inodes *t);
+
+/* The kernel is about to be told of the inode once more. -ENOMEM. */
+int inodes_lookup(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+
+/* It has forgotten the last `n` of them, or never heard. True: reap the inode. */
+bool inodes_forget(struct inodes *t, uint64_t ino, uint64_t n) MUST_CHECK NONNULL(1);
+
+/* One more handle, one less. -ENOMEM. True: reap the inode. */
+int inodes_open(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+bool inodes_close(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+
+/* The inode has no name any more, or (!orphan) has one again. True: reap it, nobody uses it. */
+bool inodes_set_orphan(struct inodes *t, uint64_t ino, bool orphan) MUST_CHECK NONNULL(1);
+
+/* Orphans that are still in use, into ret[max]; returns how many, and counts them as reaped. */
+size_t inodes_take_orphans(struct inodes *t, uint64_t *ret, size_t max) MUST_CHECK NONNULL(1, 2);
+
+/* The kernel was shown an inode with setuid or setgid set. */
+void inodes_note_suid(struct inodes *t, uint64_t ino) NONNULL(1);
+
+/* Was it? Forgets it. */
+bool inodes_take_suid(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+
+/*
+ * The kernel has got data of the inode which it may keep until `at` (monotonic nanoseconds). The
+ * first such moment counts until the inode was handed out as stale. True: it is the earliest of
+ * all, so whoever waits for inodes_next_stale() must look again.
+ */
+bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at) MUST_CHECK NONNULL(1);
+
+/* What the kernel must drop of an inode: attributes always, and data from `offset` on, `len` bytes
+ * or (0) all that follow; offset < 0: no data. As FUSE_NOTIFY_INVAL_INODE has it. */
+struct inodes_stale {
+	uint64_t ino;
+	int64_t offset;
+	int64_t len;
+};
+
+/* Notes it; nothing happens when the kernel does not know the inode. */
+void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale) NONNULL(1, 2);
+
+/* Takes the next that is noted, or whose moment has come at `now`. False: none, and *ret_next is
+ * the next moment (INT64_MAX: there is none). */
+bool inodes_next_stale(struct inodes *t, int64_t now, struct inodes_stale *ret,
+	int64_t *ret_next) MUST_CHECK NONNULL(1, 3, 4);
+
+/* How many inodes are known or open. */
+size_t inodes_count(struct inodes *t) MUST_CHECK NONNULL(1);

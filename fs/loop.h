@@ -1,0 +1,50 @@
+/*
+ * The request loop: a pool of threads and one baton.
+ *
+ * Only the thread that holds the baton receives, and it processes what it received while it still
+ * holds it: a request that touches only memory is answered without waking anyone, as fast as a
+ * single-threaded loop would. Whoever is about to wait for something (a disk, a lock held across
+ * one) calls loop_may_block() first and so passes the baton on: another thread receives meanwhile.
+ *
+ * Threads are made when the baton is passed and nobody is there to take it, LOOP_THREADS_MAX at
+ * most. When all of them wait, requests stay in the kernel until one is through.
+ */
+#pragma once
+
+#include "cache/store/compiler.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LOOP_THREADS_MAX 24u
+
+struct loop;
+
+/* What a thread receives into; the receiver fills it in and keeps what it likes in it. Zeroed when
+ * the thread starts; `fini` frees what is in it when the thread ends. */
+struct loop_ops {
+	/* Waits for one request: > 0: there is one, 0: there will be no more, -EINTR: look whether
+	 * the loop was stopped and come again; any other error ends the loop. */
+	int (*receive)(void *arg, void *buf);
+	void (*process)(void *arg, void *buf);
+	void (*fini)(void *arg, void *buf);
+	/* The loop ended by itself; called once, from one of its threads. */
+	void (*ended)(void *arg, int error);
+	size_t buf_size;
+};
+
+/* Starts with one thread, of at most `max_threads`. A thread that waits in receive() must be
+ * interrupted by SIGUSR1, whose handler the loop installs. `ops` must stay. */
+int loop_start(const struct loop_ops *ops, void *arg, unsigned max_threads,
+	struct loop **ret) MUST_CHECK NONNULL(1, 4);
+
+/* Ends all threads, each after the request that it has in hand, and frees the loop. Not from one
+ * of its threads. Takes NULL. Returns NULL. */
+struct loop *loop_stop(struct loop *l);
+
+/* The calling thread may be about to wait. Does nothing in a thread that is not a loop's, or does
+ * not have the baton. Fits struct cache_config; `arg` is not used. */
+void loop_may_block(void *arg);
+
+/* How many threads there are. */
+unsigned loop_threads(struct loop *l) MUST_CHECK NONNULL(1);
