@@ -1,0 +1,30 @@
+/*
+ * What all operations share: the store that they translate to, what the kernel knows, the threads
+ * beside them. One of these is the user data of the libfuse session.
+ */
+#pragma once
+
+#include "cache/store/store.h"
+#include "fuse.h"
+#include "inodes.h"
+#include "notify.h"
+#include "options.h"
+#include "reaper.h"
+
+#include <stdatomic.h>
+
+struct fs {
+	/* constant while requests are served */
+	const struct options *options;
+	struct store *store;
+	struct inodes *inodes;
+	struct notify *notify;
+	struct reaper *reaper;
+
+	atomic_uint_least64_t read_requests;
+	atomic_uint_least64_t write_requests;
+	bool initialised; /* INIT was processed; the thread that serves it reads and writes this */
+};
+
+/* Every operation that recordfs has, for fuse_session_new(); its user data is a struct fs. */
+extern const struct fuse_lowlevel_ops fs_operations;

@@ -1,0 +1,97 @@
+#include "init_patch.h"
+
+#include "fuse.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ull << 36)
+#endif
+
+void init_patch_request(struct init_offer *offer, const void *msg, size_t len)
+{
+	struct fuse_in_header header;
+	struct fuse_init_in init = {0};
+	if (len < sizeof header)
+		return;
+	memcpy(&header, msg, sizeof header);
+	if (header.opcode != FUSE_INIT)
+		return;
+	len -= sizeof header;
+	memcpy(&init, (const char *)msg + sizeof header, len < sizeof init ? len : sizeof init);
+	offer->seen = true;
+	offer->unique = header.unique;
+	offer->flags = init.flags;
+	if (init.flags & FUSE_INIT_EXT)
+		offer->flags |= (uint64_t)init.flags2 << 32;
+}
+
+bool init_patch_answer(struct init_offer *offer, const struct iovec *iov, int count, void *out,
+	size_t out_size, size_t *ret_len)
+{
+	struct fuse_out_header header;
+	struct fuse_init_out init;
+	if (!offer->seen || count != 2 || iov[0].iov_len != sizeof header ||
+		iov[1].iov_len != sizeof init || out_size < sizeof header + sizeof init)
+		return false;
+	memcpy(&header, iov[0].iov_base, sizeof header);
+	if (header.unique != offer->unique || header.error)
+		return false;
+	offer->seen = false;
+	memcpy(&init, iov[1].iov_base, sizeof init);
+	init.flags |= FUSE_PARALLEL_DIROPS & (uint32_t)offer->flags;
+	if (offer->flags & FUSE_INIT_EXT && offer->flags & FUSE_DIRECT_IO_ALLOW_MMAP) {
+		init.flags |= FUSE_INIT_EXT;
+		init.flags2 |= (uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
+	}
+	memcpy(out, &header, sizeof header);
+	memcpy((char *)out + sizeof header, &init, sizeof init);
+	*ret_len = sizeof header + sizeof init;
+	return true;
+}
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+
+int init_patch(struct fuse_session *se)
+{
+	(void)se;
+	return 0;
+}
+
+#else
+
+/* Of the one session of this process. Only the thread that serves INIT writes to it, before there
+ * are others. */
+static struct init_offer offer;
+static bool answered;
+
+static ssize_t patched_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)userdata;
+	ssize_t n = read(fd, buf, len);
+	if (!answered && n > 0)
+		init_patch_request(&offer, buf, (size_t)n);
+	return n;
+}
+
+static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	(void)userdata;
+	char out[sizeof(struct fuse_out_header) + sizeof(struct fuse_init_out)];
+	size_t len;
+	if (answered || !init_patch_answer(&offer, iov, count, out, sizeof out, &len))
+		return writev(fd, iov, count);
+	answered = true;
+	return write(fd, out, len);
+}
+
+int init_patch(struct fuse_session *se)
+{
+	static const struct fuse_custom_io io = {.writev = patched_writev, .read = patched_read};
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * Operations on attributes: stat, chmod, chown, truncate, utimens, statfs.
+ */
+#include "clock.h"
+#include "ops.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct store_attr attr;
+	int r = store_getattr(fs_of(req)->store, ino, &attr);
+	if (r < 0)
+		reply_error(req, OP_GETATTR, r);
+	else
+		reply_attr(req, &attr);
+}
+
+static int64_t nanoseconds(const struct timespec *ts)
+{
+	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+/* What the kernel asks to set, in our terms. */
+static struct change_setattr translate(
+	uint64_t ino, const struct stat *st, unsigned to_set, int64_t now)
+{
+	struct change_setattr s = {
+		.ino = ino,
+		.mode = st->st_mode & 07777,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.size = (uint64_t)st->st_size,
+		.atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? now : nanoseconds(&st->st_atim),
+		.mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now : nanoseconds(&st->st_mtim),
+	};
+	if (to_set & FUSE_SET_ATTR_MODE)
+		s.mask |= STORE_SET_MODE;
+	if (to_set & FUSE_SET_ATTR_UID)
+		s.mask |= STORE_SET_UID;
+	if (to_set & FUSE_SET_ATTR_GID)
+		s.mask |= STORE_SET_GID;
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		s.mask |= STORE_SET_SIZE;
+	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW))
+		s.mask |= STORE_SET_ATIME;
+	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
+		s.mask |= STORE_SET_MTIME;
+	return s;
+}
+
+void op_setattr(
+	fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
+{
+	struct change c = reply_change(req, CHANGE_SETATTR);
+	c.setattr = translate(ino, st, (unsigned)to_set, c.now);
+	if (!c.setattr.mask) {
+		op_getattr(req, ino, fi);
+		return;
+	}
+	if (c.setattr.mask & STORE_SET_SIZE && st->st_size < 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	/* The kernel clears setuid and setgid itself, by setting a mode; only when it truncates
+	 * without saying anything of the mode is it for the store to do. */
+	c.caller.kill_suid = c.caller.kill_suid && c.setattr.mask & STORE_SET_SIZE &&
+			     !(c.setattr.mask & STORE_SET_MODE);
+	int r = reply_apply(fs_of(req), &c);
+	if (r < 0)
+		reply_error(req, OP_SETATTR, r);
+	else
+		reply_attr(req, &c.touched[0]);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	(void)ino;
+	struct store_space space;
+	int r = store_statfs(fs_of(req)->store, &space);
+	if (r < 0) {
+		reply_error(req, OP_STATFS, r);
+		return;
+	}
+	uint64_t inodes_free = space.inodes_max - space.inodes;
+	fuse_reply_statfs(req, &(struct statvfs){
+				       .f_bsize = STORE_BLOCK_SIZE,
+				       .f_frsize = STORE_BLOCK_SIZE,
+				       .f_blocks = space.total / STORE_BLOCK_SIZE,
+				       .f_bfree = space.free / STORE_BLOCK_SIZE,
+				       .f_bavail = space.free / STORE_BLOCK_SIZE,
+				       .f_files = space.inodes_max,
+				       .f_ffree = inodes_free,
+				       .f_favail = inodes_free,
+				       .f_namemax = STORE_NAME_MAX,
+			       });
+}

@@ -1,0 +1,256 @@
+/*
+ * Operations on data. A read is answered straight from the store's blocks; a write is one change.
+ *
+ * Where the kernel may have kept something that is not in the store (a write that failed or went
+ * elsewhere), it is answered first and then told to drop it: see notify.h.
+ */
+#include "clock.h"
+#include "ops.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* A block may need two pieces, its bytes and the zeros after them. */
+#define PIECES_MAX (2 * (STORE_READ_MAX + 1))
+
+static const unsigned char zeros[STORE_BLOCK_SIZE];
+
+struct pieces {
+	int n;
+	struct iovec iov[PIECES_MAX];
+};
+
+static void add_piece(struct pieces *p, const unsigned char *data, size_t len)
+{
+	union { /* what is sent is not written to, whatever struct iovec says */
+		const void *from;
+		void *to;
+	} base = {.from = data};
+	p->iov[p->n++] = (struct iovec){.iov_base = base.to, .iov_len = len};
+}
+
+/* Bytes [from, to) of a block. */
+static void add_block(struct pieces *p, const struct block *b, uint32_t from, uint32_t to)
+{
+	uint32_t stored = b->len < to ? b->len : to;
+	if (from < stored)
+		add_piece(p, b->data + from, stored - from);
+	else
+		stored = from;
+	if (stored < to)
+		add_piece(p, zeros, to - stored);
+}
+
+/* Bytes [off, end) of the span, which must have them. */
+static void cut_span(struct pieces *p, const struct store_span *span, uint64_t off, uint64_t end)
+{
+	p->n = 0;
+	while (off < end) {
+		uint64_t index = off / STORE_BLOCK_SIZE;
+		uint64_t start = index * STORE_BLOCK_SIZE;
+		uint64_t stop = end - start < STORE_BLOCK_SIZE ? end - start : STORE_BLOCK_SIZE;
+		add_block(p, span->blocks[index - span->first], (uint32_t)(off - start),
+			(uint32_t)stop);
+		off = start + stop;
+	}
+}
+
+static bool covers(const struct store_span *span, uint64_t off, uint64_t end)
+{
+	uint64_t after = (span->first + span->count) * STORE_BLOCK_SIZE;
+	return span->first * STORE_BLOCK_SIZE <= off && end <= after;
+}
+
+static void reply_span(
+	fuse_req_t req, uint64_t ino, const struct store_span *span, uint64_t off, uint64_t end)
+{
+	struct pieces pieces;
+	if (end > span->attr.size)
+		end = span->attr.size;
+	if (off >= end) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	if (!covers(span, off, end)) { /* a store that breaks its contract */
+		reply_log_failure(fs_of(req), OP_READ, ino, (int64_t)off, -EIO);
+		fuse_reply_err(req, EIO);
+		return;
+	}
+	cut_span(&pieces, span, off, end);
+	fuse_reply_iov(req, pieces.iov, pieces.n);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct fs *fs = fs_of(req);
+	atomic_fetch_add_explicit(&fs->read_requests, 1, memory_order_relaxed);
+	int64_t now = clock_monotonic();
+	uint64_t start = (uint64_t)off;
+	uint64_t end = start + size;
+	if (off < 0 || start >= STORE_FILE_MAX || size == 0) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	uint64_t first = start / STORE_BLOCK_SIZE;
+	uint64_t count = (end + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE - first;
+	if (count > STORE_READ_MAX) { /* we have told the kernel to ask for less */
+		count = STORE_READ_MAX;
+		end = (first + count) * STORE_BLOCK_SIZE;
+	}
+	struct store_span span;
+	int r = store_read(fs->store, ino, first, (uint32_t)count, &span);
+	if (r < 0) {
+		reply_log_failure(fs, OP_READ, ino, off, r);
+		reply_error(req, OP_READ, r);
+		return;
+	}
+	/* Also for a handle without cache: a mapping of it is filled by the same requests. */
+	reply_filling(fs, ino, reply_ttl(fs, &span.attr), now);
+	reply_span(req, ino, &span, start, end);
+	store_span_release(&span);
+}
+
+/* The kernel still believes in setuid and setgid bits which the change has cleared. */
+static void refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
+{
+	if (c->caller.kill_suid && inodes_take_suid(fs->inodes, ino))
+		notify_stale(fs->notify, ino, -1, 0);
+}
+
+static void write_failed(
+	fuse_req_t req, uint64_t ino, uint64_t off, size_t size, const struct change *c)
+{
+	struct fs *fs = fs_of(req);
+	reply_error(req, OP_WRITE, c->result);
+	notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
+	reply_log_failure(fs, OP_WRITE, ino, (int64_t)off, c->result);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+	struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	atomic_fetch_add_explicit(&fs->write_requests, 1, memory_order_relaxed);
+	if (size == 0) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	struct change c = reply_change(req, CHANGE_WRITE);
+	c.write = (struct change_write){.ino = ino,
+		.offset = (uint64_t)off,
+		.len = size,
+		.data = data,
+		/* Pages of a mapping go where they were mapped, whoever's handle carries them. */
+		.append = fi->flags & O_APPEND && !fi->writepage};
+	if (fi->writepage)
+		c.caller.kill_suid = false;
+	if (reply_apply(fs, &c) < 0) {
+		write_failed(req, ino, (uint64_t)off, size, &c);
+		return;
+	}
+	block_unref(c.write.head);
+	block_unref(c.write.tail);
+	fuse_reply_write(req, size);
+	if (c.write.offset != (uint64_t)off)
+		notify_stale(fs->notify, ino, 0, 0); /* the end was not where the kernel thought */
+	refresh_suid(fs, &c, ino);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)datasync;
+	(void)fi;
+	struct fs *fs = fs_of(req);
+	int r = store_flush(fs->store);
+	if (r < 0)
+		reply_log_failure(fs, OP_FSYNC, ino, 0, r);
+	reply_error(req, OP_FSYNC, r);
+}
+
+static int allocate_mode(int mode, enum store_allocate *ret)
+{
+	switch (mode) {
+	case 0:
+		*ret = STORE_ALLOCATE;
+		return 0;
+	case FALLOC_FL_KEEP_SIZE:
+		*ret = STORE_ALLOCATE_KEEP;
+		return 0;
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+		*ret = STORE_PUNCH_HOLE;
+		return 0;
+	case FALLOC_FL_ZERO_RANGE:
+		*ret = STORE_ZERO_RANGE;
+		return 0;
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+		*ret = STORE_ZERO_RANGE_KEEP;
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+void op_fallocate(
+	fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+{
+	(void)fi;
+	struct change c = reply_change(req, CHANGE_ALLOCATE);
+	c.allocate =
+		(struct change_allocate){.ino = ino, .offset = (uint64_t)off, .len = (uint64_t)len};
+	int r = off < 0 || len <= 0 ? -EINVAL : allocate_mode(mode, &c.allocate.mode);
+	if (r == 0)
+		r = reply_apply(fs_of(req), &c);
+	reply_error(req, OP_FALLOCATE, r);
+	if (r == 0)
+		refresh_suid(fs_of(req), &c, ino);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
+	struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi,
+	size_t len, int flags)
+{
+	(void)from_fi;
+	struct fs *fs = fs_of(req);
+	struct change c = reply_change(req, CHANGE_COPY);
+	c.copy = (struct change_copy){.from = from,
+		.from_offset = (uint64_t)from_off,
+		.to = to,
+		.to_offset = (uint64_t)to_off,
+		.len = len < STORE_WRITE_MAX ? len : STORE_WRITE_MAX};
+	if (flags || from_off < 0 || to_off < 0 || to_fi->flags & O_APPEND) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	if (len == 0) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	int r = reply_apply(fs, &c);
+	if (r < 0) {
+		reply_error(req, OP_COPY, r);
+		return;
+	}
+	fuse_reply_write(req, c.copy.copied);
+	refresh_suid(fs, &c, to);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	(void)fi;
+	uint64_t found;
+	int r = -EINVAL;
+	if (off < 0)
+		r = -ENXIO;
+	else if (whence == SEEK_DATA || whence == SEEK_HOLE)
+		r = store_seek(fs_of(req)->store, ino, (uint64_t)off, whence == SEEK_DATA, &found);
+	if (r < 0)
+		reply_error(req, OP_LSEEK, r);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}

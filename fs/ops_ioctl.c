@@ -1,0 +1,131 @@
+/*
+ * The control interface (control.h) from the daemon's side.
+ */
+#include "control.h"
+#include "ops.h"
+#include "reply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static_assert(RECORDFS_STATS_COUNT <= RECORDFS_STATS_MAX, "make room, and a new version");
+static_assert(_IOC_SIZE(RECORDFS_IOC_STATS) == sizeof(struct recordfs_stats), "14 bits of size");
+static_assert(_IOC_SIZE(RECORDFS_IOC_INFO) == sizeof(struct recordfs_info), "14 bits of size");
+
+/* At most `size` bytes of text, terminated. */
+static void copy_text(char *to, size_t size, const char *from)
+{
+	if (from)
+		snprintf(to, size, "%s", from);
+}
+
+static void describe_options(const struct options *o, struct recordfs_stats *s)
+{
+	snprintf(s->options, sizeof s->options,
+		"%s,sync=%s,on_cache_error=%s,cache_size=%" PRIu64 ",cache_ttl=%g,watch=%g"
+		",max_size=%" PRIu64 "%s",
+		o->readonly ? "ro" : "rw", options_sync_name(o->sync),
+		o->drop_on_error ? "drop" : "eio", o->cache_size, (double)o->cache_ttl_ns / 1e9,
+		(double)o->watch_ns / 1e6, o->max_size, o->single_threaded ? ",single" : "");
+	copy_text(s->sync, sizeof s->sync, options_sync_name(o->sync));
+	copy_text(s->fault, sizeof s->fault, o->fault);
+	copy_text(s->store, sizeof s->store, o->store);
+	copy_text(s->release, sizeof s->release, RECORDFS_VERSION);
+	s->cache_ttl = o->cache_ttl_ns;
+}
+
+static void reply_stats(fuse_req_t req)
+{
+	struct fs *fs = fs_of(req);
+	struct store_stats stats = {0};
+	store_stats(fs->store, &stats);
+	stats.read_requests = atomic_load_explicit(&fs->read_requests, memory_order_relaxed);
+	stats.write_requests = atomic_load_explicit(&fs->write_requests, memory_order_relaxed);
+
+	struct recordfs_stats s = {.version = RECORDFS_CONTROL_VERSION, .n = RECORDFS_STATS_COUNT};
+	unsigned i = 0;
+#define X(name, text) s.values[i++] = stats.name;
+	STORE_STATS(X)
+#undef X
+	describe_options(fs->options, &s);
+	fuse_reply_ioctl(req, 0, &s, sizeof s);
+}
+
+static int look_at_blocks(struct fs *fs, uint64_t ino, struct recordfs_info *info)
+{
+	struct store_block_info *blocks = calloc(RECORDFS_INFO_MAX, sizeof *blocks);
+	if (!blocks)
+		return -ENOMEM;
+	ssize_t n = store_block_info(fs->store, ino, info->first, info->count, blocks);
+	for (ssize_t i = 0; i < n; i++)
+		info->block[i] = (struct recordfs_block){
+			.index = blocks[i].index,
+			.sum = blocks[i].sum,
+			.ttl_left = blocks[i].ttl_left,
+			.len = blocks[i].len,
+			.flags = (blocks[i].has_sum ? RECORDFS_BLOCK_HAS_SUM : 0) |
+				 (blocks[i].cached ? RECORDFS_BLOCK_CACHED : 0),
+		};
+	free(blocks);
+	if (n < 0)
+		return (int)n;
+	info->n = (uint32_t)n;
+	info->first += info->count;
+	return 0;
+}
+
+static int fill_info(struct fs *fs, uint64_t ino, struct recordfs_info *info)
+{
+	struct store_attr attr;
+	if (info->count > RECORDFS_INFO_MAX || info->first > STORE_FILE_MAX / STORE_BLOCK_SIZE)
+		return -EINVAL;
+	int r = store_getattr(fs->store, ino, &attr);
+	if (r < 0)
+		return r;
+	info->n = 0;
+	info->ino = attr.ino;
+	info->size = attr.size;
+	info->blocks = attr.blocks;
+	info->version = attr.version;
+	info->ttl = reply_ttl(fs, &attr);
+	info->own_ttl = attr.ttl >= 0;
+	info->block_size = STORE_BLOCK_SIZE;
+	return info->count && S_ISREG(attr.mode) ? look_at_blocks(fs, ino, info) : 0;
+}
+
+static void reply_info(fuse_req_t req, uint64_t ino, const void *in, size_t in_size)
+{
+	struct recordfs_info *info = malloc(sizeof *info);
+	int r = -ENOMEM;
+	if (info && in_size < sizeof *info) {
+		r = -EINVAL;
+	} else if (info) {
+		memcpy(info, in, sizeof *info);
+		memset(info->block, 0, sizeof info->block);
+		r = fill_info(fs_of(req), ino, info);
+	}
+	if (r < 0)
+		reply_error(req, OP_IOCTL, r);
+	else
+		fuse_reply_ioctl(req, 0, info, sizeof *info);
+	free(info);
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+	unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	if (cmd == RECORDFS_IOC_STATS && out_size >= sizeof(struct recordfs_stats))
+		reply_stats(req);
+	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
+		reply_info(req, ino, in, in_size);
+	else
+		fuse_reply_err(req, ENOTTY);
+}

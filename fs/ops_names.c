@@ -1,0 +1,164 @@
+/*
+ * Operations on names: look up, create, link, unlink, rename.
+ */
+#include "ops.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct change_name name_of(const char *name)
+{
+	return (struct change_name){name, strlen(name)};
+}
+
+/* The kernel may remember that there is no such name, for the directory's TTL. */
+static void reply_no_entry(fuse_req_t req, uint64_t parent)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr dir;
+	struct fuse_entry_param none = {0};
+	if (store_getattr(fs->store, parent, &dir) == 0)
+		none.entry_timeout = reply_timeout(fs, &dir);
+	if (none.entry_timeout > 0)
+		fuse_reply_entry(req, &none);
+	else
+		fuse_reply_err(req, ENOENT);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct store_attr attr;
+	if (!reply_name_fits(req, name))
+		return;
+	int r = store_lookup(fs_of(req)->store, parent, name, strlen(name), &attr);
+	if (r == 0)
+		reply_entry(req, OP_LOOKUP, &attr);
+	else if (r == -ENOENT)
+		reply_no_entry(req, parent);
+	else
+		reply_error(req, OP_LOOKUP, r);
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	reply_forget(fs_of(req), ino, n);
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		reply_forget(fs_of(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void make(fuse_req_t req, const struct change_create *create)
+{
+	if (!reply_name_fits(req, create->name.bytes))
+		return;
+	struct change c = reply_change(req, CHANGE_CREATE);
+	c.create = *create;
+	int r = reply_apply(fs_of(req), &c);
+	if (r < 0)
+		reply_error(req, OP_MKNOD, r);
+	else
+		reply_entry(req, OP_MKNOD, &c.touched[0]);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	make(req, &(struct change_create){
+			  .parent = parent,
+			  .name = name_of(name),
+			  .mode = mode,
+			  /* libfuse hands on what the kernel sent, and back what we reply. */
+			  .rdev = (uint32_t)rdev,
+		  });
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	make(req, &(struct change_create){
+			  .parent = parent,
+			  .name = name_of(name),
+			  .mode = S_IFDIR | (mode & 07777),
+		  });
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	if (strlen(target) > STORE_TARGET_MAX) {
+		fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	make(req, &(struct change_create){
+			  .parent = parent,
+			  .name = name_of(name),
+			  .mode = S_IFLNK | 0777,
+			  .target = name_of(target),
+		  });
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char target[STORE_TARGET_MAX + 1];
+	int r = store_readlink(fs_of(req)->store, ino, target, sizeof target);
+	if (r < 0)
+		reply_error(req, OP_READLINK, r);
+	else
+		fuse_reply_readlink(req, target);
+}
+
+static void remove_name(fuse_req_t req, enum fs_op op, uint64_t parent, const char *name)
+{
+	if (!reply_name_fits(req, name))
+		return;
+	struct change c = reply_change(req, CHANGE_UNLINK);
+	c.unlink = (struct change_unlink){
+		.parent = parent, .name = name_of(name), .directory = op == OP_RMDIR};
+	reply_error(req, op, reply_apply(fs_of(req), &c));
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	remove_name(req, OP_UNLINK, parent, name);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	remove_name(req, OP_RMDIR, parent, name);
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+	const char *new_name, unsigned flags)
+{
+	if (!reply_name_fits(req, name) || !reply_name_fits(req, new_name))
+		return;
+	if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	struct change c = reply_change(req, CHANGE_RENAME);
+	c.rename = (struct change_rename){.parent = parent,
+		.name = name_of(name),
+		.new_parent = new_parent,
+		.new_name = name_of(new_name),
+		.flags = flags};
+	reply_error(req, OP_RENAME, reply_apply(fs_of(req), &c));
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+	if (!reply_name_fits(req, new_name))
+		return;
+	struct change c = reply_change(req, CHANGE_LINK);
+	c.link = (struct change_link){.ino = ino, .parent = new_parent, .name = name_of(new_name)};
+	int r = reply_apply(fs_of(req), &c);
+	if (r < 0)
+		reply_error(req, OP_LINK, r);
+	else
+		reply_entry(req, OP_LINK, &c.touched[0]);
+}

@@ -1,0 +1,171 @@
+/*
+ * Opening and closing. Which of the kernel's caches a handle may use is decided here:
+ *   - a handle that can write is FOPEN_DIRECT_IO: the kernel would else show what is being written
+ *     before the store has taken it, and go on showing it through mappings when it did not;
+ *   - a handle that only reads keeps what the kernel has of the record (the notifier takes it away
+ *     when it must go), unless the record's TTL is 0.
+ */
+#include "clock.h"
+#include "ops.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void choose_caching(
+	const struct fs *fs, const struct store_attr *attr, struct fuse_file_info *fi)
+{
+	bool cached = (fi->flags & O_ACCMODE) == O_RDONLY && reply_ttl(fs, attr) > 0;
+	fi->direct_io = !cached;
+	fi->keep_cache = cached;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+	fi->parallel_direct_writes = 1;
+#endif
+}
+
+/* O_TRUNC: the kernel leaves it to open, and times change even when the file is empty already. */
+static int truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
+{
+	struct change c = reply_change(req, CHANGE_SETATTR);
+	c.setattr = (struct change_setattr){.ino = ino, .mask = STORE_SET_SIZE, .size = 0};
+	int r = reply_apply(fs_of(req), &c);
+	if (r == 0)
+		*attr = c.touched[0];
+	return r;
+}
+
+/* Opens the record: what is left is the reply, and reply_close() when the kernel does not take it.
+ */
+static int open_record(
+	fuse_req_t req, uint64_t ino, struct fuse_file_info *fi, struct store_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	int r = 0;
+	if (fi->flags & O_TRUNC)
+		r = truncate_now(req, ino, attr);
+	else
+		r = store_getattr(fs->store, ino, attr);
+	if (r == 0)
+		r = inodes_open(fs->inodes, ino);
+	if (r == 0)
+		choose_caching(fs, attr, fi);
+	return r;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct store_attr attr;
+	int r = open_record(req, ino, fi, &attr);
+	if (r < 0)
+		reply_error(req, OP_OPEN, r);
+	else if (fuse_reply_open(req, fi) < 0)
+		reply_close(fs_of(req), ino);
+}
+
+/* A record of that name was there after all: others may make them behind the kernel's back. */
+static int open_existing(fuse_req_t req, uint64_t parent, const char *name,
+	struct fuse_file_info *fi, struct store_attr *attr)
+{
+	int r = store_lookup(fs_of(req)->store, parent, name, strlen(name), attr);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(attr->mode))
+		return -EISDIR;
+	if (!S_ISREG(attr->mode))
+		return -ESTALE; /* the kernel looks the name up again and knows what to do */
+	return open_record(req, attr->ino, fi, attr);
+}
+
+static void reply_create(fuse_req_t req, struct fuse_file_info *fi, const struct store_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	int r = reply_make_entry(fs, attr, &entry);
+	if (r < 0) {
+		reply_close(fs, attr->ino);
+		reply_error(req, OP_OPEN, r);
+	} else if (fuse_reply_create(req, &entry, fi) < 0) {
+		reply_close(fs, attr->ino);
+		reply_forget(fs, attr->ino, 1);
+	}
+}
+
+void op_create(
+	fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	if (!reply_name_fits(req, name))
+		return;
+	struct fs *fs = fs_of(req);
+	struct store_attr attr;
+	struct change c = reply_change(req, CHANGE_CREATE);
+	c.create = (struct change_create){
+		.parent = parent, .name = {name, strlen(name)}, .mode = S_IFREG | (mode & 07777)};
+	int r = reply_apply(fs, &c);
+	if (r == 0) {
+		attr = c.touched[0];
+		r = inodes_open(fs->inodes, attr.ino);
+		if (r == 0)
+			choose_caching(fs, &attr, fi);
+	} else if (r == -EEXIST && !(fi->flags & O_EXCL)) {
+		r = open_existing(req, parent, name, fi, &attr);
+	}
+	if (r < 0)
+		reply_error(req, OP_OPEN, r);
+	else
+		reply_create(req, fi, &attr);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct change c = reply_change(req, CHANGE_CREATE);
+	c.create = (struct change_create){.parent = parent, .mode = S_IFREG | (mode & 07777)};
+	int r = reply_apply(fs, &c);
+	if (r < 0) {
+		reply_error(req, OP_MKNOD, r);
+		return;
+	}
+	/* An orphan from birth: whoever closes it last, or this if it cannot be opened, reaps it.
+	 */
+	r = inodes_open(fs->inodes, c.touched[0].ino);
+	if (inodes_set_orphan(fs->inodes, c.touched[0].ino, true))
+		reaper_add(fs->reaper, c.touched[0].ino);
+	if (r < 0) {
+		reply_error(req, OP_MKNOD, r);
+		return;
+	}
+	choose_caching(fs, &c.touched[0], fi);
+	reply_create(req, fi, &c.touched[0]);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	reply_close(fs_of(req), ino);
+	fuse_reply_err(req, 0);
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr attr;
+	int r = store_getattr(fs->store, ino, &attr);
+	if (r == 0)
+		r = inodes_open(fs->inodes, ino);
+	if (r < 0) {
+		reply_error(req, OP_OPEN, r);
+		return;
+	}
+	bool cached = reply_ttl(fs, &attr) > 0;
+	fi->cache_readdir = cached;
+	fi->keep_cache = cached;
+	if (fuse_reply_open(req, fi) < 0)
+		reply_close(fs, ino);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	op_release(req, ino, fi);
+}

@@ -1,0 +1,158 @@
+/*
+ * Extended attributes. Access to them is checked by the kernel, POSIX ACLs are applied by it; the
+ * store keeps the values.
+ */
+#include "ops.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ACL_ACCESS "system.posix_acl_access"
+#define TTL "user.recordfs.ttl"
+
+/* Names longer than this are none (XATTR_NAME_MAX). */
+#define NAME_MAX_LEN 255u
+
+static bool name_is_possible(const char *name)
+{
+	size_t len = strlen(name);
+	return len > 0 && len <= NAME_MAX_LEN;
+}
+
+static bool caller_in_group(fuse_req_t req, gid_t gid)
+{
+	gid_t few[64];
+	gid_t *groups = few;
+	if (fuse_req_ctx(req)->gid == gid)
+		return true;
+	int n = fuse_req_getgroups(req, (int)ARRAY_LEN(few), few);
+	if (n > (int)ARRAY_LEN(few)) {
+		groups = malloc((size_t)n * sizeof(gid_t));
+		n = groups ? fuse_req_getgroups(req, n, groups) : -1;
+	}
+	bool found = false;
+	for (int i = 0; i < n && !found; i++)
+		found = groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
+/* As chmod(2): who is neither root nor of the file's group may not leave it setgid. */
+static int must_kill_sgid(fuse_req_t req, uint64_t ino, bool *ret)
+{
+	struct store_attr attr;
+	*ret = false;
+	if (fuse_req_ctx(req)->uid == 0)
+		return 0;
+	int r = store_getattr(fs_of(req)->store, ino, &attr);
+	if (r == 0)
+		*ret = !caller_in_group(req, attr.gid);
+	return r;
+}
+
+/* The TTL rules what the kernel has of the record already; an ACL may have changed the mode. */
+static void refresh_kernel(struct fs *fs, uint64_t ino, const char *name)
+{
+	if (!strcmp(name, TTL))
+		notify_stale(fs->notify, ino, 0, 0);
+	else if (!strcmp(name, ACL_ACCESS))
+		notify_stale(fs->notify, ino, -1, 0);
+}
+
+void op_setxattr(
+	fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct change c = reply_change(req, CHANGE_SETXATTR);
+	c.setxattr = (struct change_setxattr){.ino = ino,
+		.name = {name, strlen(name)},
+		.value = value,
+		.size = size,
+		.flags = flags};
+	int r = 0;
+	if (!name_is_possible(name))
+		r = -ERANGE;
+	else if (size > STORE_XATTR_MAX)
+		r = -E2BIG;
+	else if (!strcmp(name, ACL_ACCESS))
+		r = must_kill_sgid(req, ino, &c.setxattr.kill_sgid);
+	if (r == 0)
+		r = reply_apply(fs, &c);
+	reply_error(req, OP_SETXATTR, r);
+	if (r == 0)
+		refresh_kernel(fs, ino, name);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct fs *fs = fs_of(req);
+	if (!name_is_possible(name)) {
+		fuse_reply_err(req, ERANGE);
+		return;
+	}
+	if (size > STORE_XATTR_MAX)
+		size = STORE_XATTR_MAX;
+	char *buf = size ? malloc(size) : NULL;
+	ssize_t r = -ENOMEM;
+	if (buf || !size)
+		r = store_getxattr(fs->store, ino, name, strlen(name), buf, size);
+	if (r < 0)
+		reply_error(req, OP_GETXATTR, (int)r);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)r);
+	else
+		fuse_reply_buf(req, buf, (size_t)r);
+	free(buf);
+}
+
+struct name_list {
+	char *buf;
+	size_t size;
+	size_t used; /* may be more than size: then it does not fit */
+};
+
+static bool add_name(void *arg, const char *name, size_t len)
+{
+	struct name_list *l = arg;
+	if (l->used + len + 1 <= l->size) {
+		memcpy(l->buf + l->used, name, len);
+		l->buf[l->used + len] = '\0';
+	}
+	l->used += len + 1;
+	return true;
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct name_list l = {.size = size < STORE_XATTR_MAX ? size : STORE_XATTR_MAX};
+	int r = 0;
+	if (l.size) {
+		l.buf = malloc(l.size);
+		r = l.buf ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = store_listxattr(fs_of(req)->store, ino, add_name, &l);
+	if (r == 0 && l.size && l.used > l.size)
+		r = -ERANGE;
+	if (r < 0)
+		reply_error(req, OP_GETXATTR, r);
+	else if (size == 0)
+		fuse_reply_xattr(req, l.used);
+	else
+		fuse_reply_buf(req, l.buf, l.used);
+	free(l.buf);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct change c = reply_change(req, CHANGE_REMOVEXATTR);
+	c.removexattr = (struct change_removexattr){.ino = ino, .name = {name, strlen(name)}};
+	int r = name_is_possible(name) ? reply_apply(fs, &c) : -ERANGE;
+	reply_error(req, OP_REMOVEXATTR, r);
+	if (r == 0)
+		refresh_kernel(fs, ino, name);
+}

@@ -1,0 +1,186 @@
+#include "reply.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+/* A record that may not be cached can still be mapped, and a mapping is a cache: it is dropped this
+ * often (in nanoseconds). */
+#define MAPPING_TTL 100000000
+
+/* Numbers of deleted inodes are not given out again, so one generation is enough. */
+#define GENERATION 1
+
+static struct log_limit failures = LOG_LIMIT_INIT;
+
+bool reply_name_fits(fuse_req_t req, const char *name)
+{
+	if (strlen(name) <= STORE_NAME_MAX)
+		return true;
+	fuse_reply_err(req, ENAMETOOLONG);
+	return false;
+}
+
+struct change reply_change(fuse_req_t req, enum change_kind kind)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	return (struct change){
+		.kind = kind,
+		.now = clock_wall(),
+		.caller = {.uid = ctx->uid,
+			.gid = ctx->gid,
+			.umask = ctx->umask,
+			.kill_suid = ctx->uid != 0},
+	};
+}
+
+/* What the change did to names: an inode without one is an orphan, reaped when nobody uses it. */
+static void settle_names(struct fs *fs, const struct change *c)
+{
+	switch (c->kind) {
+	case CHANGE_UNLINK:
+	case CHANGE_RENAME:
+		for (unsigned i = 0; i < c->n_touched; i++)
+			if (c->touched[i].nlink == 0 &&
+				inodes_set_orphan(fs->inodes, c->touched[i].ino, true))
+				reaper_add(fs->reaper, c->touched[i].ino);
+		break;
+	case CHANGE_LINK:
+		(void)!inodes_set_orphan(fs->inodes, c->link.ino, false);
+		break;
+	case CHANGE_WRITE:
+	case CHANGE_SETATTR:
+	case CHANGE_ALLOCATE:
+	case CHANGE_COPY:
+	case CHANGE_CREATE:
+	case CHANGE_SETXATTR:
+	case CHANGE_REMOVEXATTR:
+	case CHANGE_REAP:
+		break;
+	}
+}
+
+int reply_apply(struct fs *fs, struct change *c)
+{
+	int r = store_apply_one(fs->store, c, false);
+	if (r == 0)
+		settle_names(fs, c);
+	return r;
+}
+
+void reply_error(fuse_req_t req, enum fs_op op, int error)
+{
+	fuse_reply_err(req, errors_reply(op, error));
+}
+
+int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
+{
+	return attr->ttl < 0 ? fs->options->cache_ttl_ns : attr->ttl;
+}
+
+double reply_timeout(const struct fs *fs, const struct store_attr *attr)
+{
+	return (double)reply_ttl(fs, attr) / 1e9;
+}
+
+void reply_stat(const struct store_attr *attr, struct stat *ret)
+{
+	*ret = (struct stat){
+		.st_ino = attr->ino,
+		.st_mode = attr->mode,
+		.st_nlink = attr->nlink,
+		.st_uid = attr->uid,
+		.st_gid = attr->gid,
+		.st_rdev = attr->rdev,
+		.st_size = (off_t)attr->size,
+		.st_blksize = STORE_BLOCK_SIZE,
+		.st_blocks = (blkcnt_t)(attr->blocks * (STORE_BLOCK_SIZE / 512)),
+		.st_atim = clock_timespec(attr->atime),
+		.st_mtim = clock_timespec(attr->mtime),
+		.st_ctim = clock_timespec(attr->ctime),
+	};
+}
+
+static void note_suid(struct fs *fs, const struct store_attr *attr)
+{
+	if (S_ISREG(attr->mode) && attr->mode & (S_ISUID | S_ISGID))
+		inodes_note_suid(fs->inodes, attr->ino);
+}
+
+void reply_attr(fuse_req_t req, const struct store_attr *attr)
+{
+	struct stat st;
+	reply_stat(attr, &st);
+	note_suid(fs_of(req), attr);
+	fuse_reply_attr(req, &st, reply_timeout(fs_of(req), attr));
+}
+
+int reply_make_entry(struct fs *fs, const struct store_attr *attr, struct fuse_entry_param *ret)
+{
+	int r = inodes_lookup(fs->inodes, attr->ino);
+	if (r < 0)
+		return r;
+	note_suid(fs, attr);
+	*ret = (struct fuse_entry_param){
+		.ino = attr->ino,
+		.generation = GENERATION,
+		.attr_timeout = reply_timeout(fs, attr),
+		.entry_timeout = reply_timeout(fs, attr),
+	};
+	reply_stat(attr, &ret->attr);
+	return 0;
+}
+
+void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	int r = reply_make_entry(fs, attr, &entry);
+	if (r < 0) {
+		reply_error(req, op, r);
+		return;
+	}
+	if (fuse_reply_entry(req, &entry) < 0)
+		reply_forget(fs, attr->ino, 1);
+}
+
+void reply_forget(struct fs *fs, uint64_t ino, uint64_t n)
+{
+	if (inodes_forget(fs->inodes, ino, n))
+		reaper_add(fs->reaper, ino);
+}
+
+void reply_close(struct fs *fs, uint64_t ino)
+{
+	if (inodes_close(fs->inodes, ino))
+		reaper_add(fs->reaper, ino);
+}
+
+void reply_filling(struct fs *fs, uint64_t ino, int64_t ttl, int64_t now)
+{
+	notify_filled(fs->notify, ino, now + (ttl < MAPPING_TTL ? MAPPING_TTL : ttl));
+}
+
+static const char *cause(int error)
+{
+	return error == -EBADMSG ? "checksum does not match" : strerror(-error);
+}
+
+void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)
+{
+	unsigned suppressed;
+	if (!log_allowed(&failures, clock_monotonic(), &suppressed))
+		return;
+	char path[4096];
+	if (store_path(fs->store, ino, path, sizeof path) < 0)
+		snprintf(path, sizeof path, "record %llu", (unsigned long long)ino);
+	if (suppressed)
+		log_line(LOG_ERR, "%u more failures not shown", suppressed);
+	log_line(LOG_ERR, "%s of '%s' at offset %lld failed: %s", errors_op_name(op), path,
+		(long long)offset, cause(error));
+}

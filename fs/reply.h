@@ -1,0 +1,49 @@
+/*
+ * From what a store says to what the kernel is told: attributes, timeouts, entries, errors; and
+ * from a request to a change. What all operations do at their beginning and end.
+ */
+#pragma once
+
+#include "errors.h"
+#include "fs.h"
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* Are names of this length possible? Else the request is answered: ENAMETOOLONG. */
+bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
+
+/* A change of `kind` on behalf of the caller of `req`, now. */
+struct change reply_change(fuse_req_t req, enum change_kind kind) NONNULL(1);
+
+/* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. */
+int reply_apply(struct fs *fs, struct change *c) MUST_CHECK NONNULL(1, 2);
+
+/* Answers with `error`, 0 or a negative errno of the store, as `op` may show it. */
+void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
+
+/* How long the kernel may keep what it learns of the inode, in nanoseconds and in seconds. */
+int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
+double reply_timeout(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
+
+void reply_stat(const struct store_attr *attr, struct stat *ret) NONNULL(1, 2);
+void reply_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
+
+/* An entry for the kernel, counted as a lookup. -ENOMEM. When the kernel does not take it:
+ * reply_forget(fs, ino, 1). */
+int reply_make_entry(struct fs *fs, const struct store_attr *attr,
+	struct fuse_entry_param *ret) MUST_CHECK NONNULL(1, 2, 3);
+void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr) NONNULL(1, 3);
+
+/* The kernel dropped `n` lookups, one handle. */
+void reply_forget(struct fs *fs, uint64_t ino, uint64_t n) NONNULL(1);
+void reply_close(struct fs *fs, uint64_t ino) NONNULL(1);
+
+/* The kernel may keep what it is about to be given of the inode, for its TTL from now. */
+void reply_filling(struct fs *fs, uint64_t ino, int64_t ttl, int64_t now) NONNULL(1);
+
+/* One line, not too many of them, about what failed: which record, where, why. */
+void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)
+	NONNULL(1);
