@@ -1,0 +1,133 @@
+/*
+ * What can be known of the two paths before anything is created or mounted.
+ */
+#include "fuse.h"
+#include "options.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct check {
+	struct options *o;
+	char *errmsg;
+	size_t errmsg_size;
+};
+
+PRINTF_LIKE(3, 4) static int refuse(struct check *c, int error, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(c->errmsg, c->errmsg_size, fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+static int check_mountpoint(struct check *c)
+{
+	const char *path = c->o->mountpoint;
+	struct stat st;
+	if (stat(path, &st) < 0) {
+		int error = errno;
+		if (error == ENOTCONN)
+			return refuse(c, -error,
+				"mountpoint '%s' is a mount whose daemon is gone: first run "
+				"'fusermount3 -u %s'",
+				path, path);
+		return refuse(c, -error, "mountpoint '%s': %s", path, strerror(error));
+	}
+	if (!S_ISDIR(st.st_mode))
+		return refuse(c, -ENOTDIR, "mountpoint '%s' is not a directory", path);
+	char *absolute = realpath(path, NULL);
+	if (!absolute)
+		return refuse(c, -errno, "mountpoint '%s': %s", path, strerror(errno));
+	free(c->o->mountpoint);
+	c->o->mountpoint = absolute;
+	return 0;
+}
+
+/* The absolute path of a store that does not exist yet: its directory must. */
+static int absolute_new(struct check *c, char **ret)
+{
+	const char *path = c->o->store;
+	char *copy = strdup(path);
+	char *copy2 = strdup(path);
+	char *dir = copy ? realpath(dirname(copy), NULL) : NULL;
+	int r = 0;
+	if (!copy || !copy2)
+		r = refuse(c, -ENOMEM, "no memory");
+	else if (!dir)
+		r = refuse(c, -errno, "store '%s': its directory: %s", path, strerror(errno));
+	else if (path[strlen(path) - 1] == '/')
+		r = refuse(c, -EISDIR, "store '%s' must be a file, not a directory", path);
+	else if (asprintf(ret, "%s/%s", strcmp(dir, "/") ? dir : "", basename(copy2)) < 0)
+		r = refuse(c, -ENOMEM, "no memory");
+	free(copy);
+	free(copy2);
+	free(dir);
+	return r;
+}
+
+static int check_store(struct check *c)
+{
+	const char *path = c->o->store;
+	struct stat st;
+	char *absolute = NULL;
+	if (!*path)
+		return refuse(c, -EINVAL, "STORE is empty");
+	if (stat(path, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return refuse(c, -EINVAL, "store '%s' is not a regular file", path);
+		absolute = realpath(path, NULL);
+		if (!absolute)
+			return refuse(c, -errno, "store '%s': %s", path, strerror(errno));
+	} else if (errno == ENOENT && !c->o->readonly) {
+		int r = absolute_new(c, &absolute);
+		if (r < 0)
+			return r;
+	} else {
+		return refuse(c, -errno, "store '%s': %s", path, strerror(errno));
+	}
+	free(c->o->store);
+	c->o->store = absolute;
+	return 0;
+}
+
+static bool is_inside(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+	if (!strcmp(dir, "/"))
+		return true;
+	return !strncmp(path, dir, len) && path[len] == '/';
+}
+
+/* The store's path, now absolute, is what mount(8) and df(1) shall show. */
+static int add_fsname(struct check *c)
+{
+	char *fsname = NULL;
+	int r = asprintf(&fsname, "fsname=%s", c->o->store);
+	if (r > 0)
+		r = fuse_opt_add_opt_escaped(&c->o->mount, fsname);
+	free(fsname);
+	return r < 0 ? refuse(c, -ENOMEM, "no memory") : 0;
+}
+
+int options_check(struct options *o, char *errmsg, size_t errmsg_size)
+{
+	struct check c = {o, errmsg, errmsg_size};
+	int r = check_mountpoint(&c);
+	if (r == 0)
+		r = check_store(&c);
+	if (r < 0)
+		return r;
+	if (is_inside(o->store, o->mountpoint))
+		return refuse(&c, -EINVAL,
+			"store '%s' is inside the mountpoint '%s': put it somewhere else", o->store,
+			o->mountpoint);
+	return o->own_fsname ? 0 : add_fsname(&c);
+}

@@ -1,0 +1,259 @@
+#include "session.h"
+
+#include "fs.h"
+#include "init_patch.h"
+#include "log.h"
+#include "loop.h"
+#include "stack.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+/* How long an unmount may take to delete what nobody can reach any more; the rest is left to the
+ * next mount. */
+#define REAP_PATIENCE ((int64_t)10 * 1000000000)
+
+/* How many orphans are handed to the reaper at once. */
+#define ORPHANS_AT_ONCE 256
+
+struct session {
+	const struct options *options;
+	struct fs fs;
+	struct fuse_session *se;
+	struct loop *loop;
+	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
+	atomic_bool ended;
+	bool created; /* the store's file was made by this run */
+	char *errmsg;
+	size_t errmsg_size;
+};
+
+PRINTF_LIKE(3, 4)
+static int fail(struct session *s, int error, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(s->errmsg, s->errmsg_size, fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+/* What libfuse had to say while the mount was made, for the one line if that fails. */
+static char fuse_said[256];
+static atomic_bool collecting;
+
+__attribute__((format(printf, 2, 0))) static void log_fuse(
+	enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+	if (level >= FUSE_LOG_DEBUG) {
+		vfprintf(stderr, fmt, ap);
+		return;
+	}
+	vsnprintf(line, sizeof line, fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	if (atomic_load(&collecting))
+		snprintf(fuse_said, sizeof fuse_said, ": %.200s", line);
+	else
+		log_line(LOG_WARNING, "%s", line);
+}
+
+static void send_stale(void *arg, const struct inodes_stale *stale)
+{
+	const struct session *s = arg;
+	int r = fuse_lowlevel_notify_inval_inode(s->se, stale->ino, stale->offset, stale->len);
+	/* The kernel may have forgotten the inode meanwhile, or be about to go. */
+	if (r < 0 && r != -ENOENT && r != -ENOTCONN && r != -ENODEV && r != -EBADF)
+		log_line(LOG_ERR, "the kernel could not be told to drop inode %llu: %s",
+			(unsigned long long)stale->ino, strerror(-r));
+}
+
+static int receive(void *arg, void *buf)
+{
+	struct session *s = arg;
+	return fuse_session_receive_buf(s->se, buf);
+}
+
+static void process(void *arg, void *buf)
+{
+	struct session *s = arg;
+	fuse_session_process_buf(s->se, buf);
+}
+
+static void free_buf(void *arg, void *buf)
+{
+	(void)arg;
+	free(((struct fuse_buf *)buf)->mem);
+}
+
+static void loop_ended(void *arg, int error)
+{
+	struct session *s = arg;
+	if (error < 0)
+		log_line(LOG_ERR, "cannot receive requests: %s", strerror(-error));
+	atomic_store(&s->ended, true);
+	kill(getpid(), SIGUSR2);
+}
+
+static const struct loop_ops loop_ops = {
+	.receive = receive,
+	.process = process,
+	.fini = free_buf,
+	.ended = loop_ended,
+	.buf_size = sizeof(struct fuse_buf),
+};
+
+/* Blocked in all threads from now on, and waited for by wait_for_end(). */
+static void block_signals(struct session *s)
+{
+	sigemptyset(&s->signals);
+	sigaddset(&s->signals, SIGTERM);
+	sigaddset(&s->signals, SIGINT);
+	sigaddset(&s->signals, SIGHUP);
+	sigaddset(&s->signals, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_end(struct session *s)
+{
+	int sig;
+	do {
+		sigwait(&s->signals, &sig);
+	} while (sig == SIGUSR2 && !atomic_load(&s->ended));
+	if (sig != SIGUSR2)
+		log_line(LOG_NOTICE, "unmounting: %s", strsignal(sig));
+}
+
+static int mount_it(struct session *s)
+{
+	char name[] = "recordfs", opt[] = "-o", debug[] = "-d";
+	char *argv[] = {name, opt, s->options->mount, s->options->debug ? debug : NULL, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(s->options->debug ? 4 : 3, argv);
+	atomic_store(&collecting, true);
+	s->se = fuse_session_new(&args, &fs_operations, sizeof fs_operations, &s->fs);
+	fuse_opt_free_args(&args);
+	if (!s->se)
+		return fail(s, -EINVAL, "cannot make a FUSE session%s", fuse_said);
+	if (fuse_session_mount(s->se, s->options->mountpoint) < 0) {
+		fuse_session_destroy(s->se);
+		s->se = NULL;
+		return fail(s, -EIO, "cannot mount on '%s'%s", s->options->mountpoint, fuse_said);
+	}
+	return init_patch(s->se);
+}
+
+/* The first request is INIT; when it was answered, the mount works. */
+static int serve_init(struct session *s)
+{
+	struct fuse_buf buf = {0};
+	int r = 1;
+	while (!s->fs.initialised && (r > 0 || r == -EINTR)) {
+		r = fuse_session_receive_buf(s->se, &buf);
+		if (r > 0)
+			fuse_session_process_buf(s->se, &buf);
+	}
+	free(buf.mem);
+	atomic_store(&collecting, false);
+	if (!s->fs.initialised)
+		return fail(s, -EIO, "the kernel and libfuse do not agree%s", fuse_said);
+	return 0;
+}
+
+static bool reap_later(void *arg, uint64_t ino)
+{
+	struct session *s = arg;
+	reaper_add(s->fs.reaper, ino);
+	return true;
+}
+
+static int open_store(struct session *s)
+{
+	int r = stack_open(
+		s->options, loop_may_block, &s->fs.store, &s->created, s->errmsg, s->errmsg_size);
+	if (r < 0)
+		return r;
+	r = inodes_new(&s->fs.inodes);
+	if (r == 0)
+		r = reaper_start(s->fs.store, &s->fs.reaper);
+	if (r < 0)
+		return fail(s, r, "cannot start: %s", strerror(-r));
+	if (!s->options->readonly) {
+		r = store_orphans(s->fs.store, reap_later, s);
+		if (r < 0)
+			return fail(s, r, "store '%s' cannot be read: %s", s->options->store,
+				strerror(-r));
+	}
+	return 0;
+}
+
+static int start(struct session *s)
+{
+	int r = open_store(s);
+	if (r == 0)
+		r = mount_it(s);
+	if (r == 0)
+		r = serve_init(s);
+	if (r < 0)
+		return r;
+	r = notify_start(s->fs.inodes, send_stale, s, &s->fs.notify);
+	if (r == 0)
+		r = loop_start(
+			&loop_ops, s, s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
+	return r < 0 ? fail(s, r, "cannot start a thread: %s", strerror(-r)) : 0;
+}
+
+/* What has no name but was still open or known to the kernel. */
+static void reap_rest(struct session *s)
+{
+	uint64_t inos[ORPHANS_AT_ONCE];
+	size_t n;
+	do {
+		n = s->fs.inodes ? inodes_take_orphans(s->fs.inodes, inos, ORPHANS_AT_ONCE) : 0;
+		for (size_t i = 0; i < n; i++)
+			reaper_add(s->fs.reaper, inos[i]);
+	} while (n == ORPHANS_AT_ONCE);
+}
+
+/* Takes down what there is, in reverse order. */
+static void stop(struct session *s)
+{
+	notify_halt(s->fs.notify);
+	s->loop = loop_stop(s->loop);
+	if (s->se) {
+		fuse_session_unmount(s->se);
+		fuse_session_destroy(s->se);
+	}
+	s->fs.notify = notify_free(s->fs.notify);
+	if (s->fs.reaper)
+		reap_rest(s);
+	s->fs.reaper = reaper_stop(s->fs.reaper, REAP_PATIENCE);
+	s->fs.store = store_close(s->fs.store);
+	s->fs.inodes = inodes_free(s->fs.inodes);
+}
+
+int session_run(const struct options *o, void (*ready)(void), char *errmsg, size_t errmsg_size)
+{
+	struct session s = {
+		.options = o, .fs = {.options = o}, .errmsg = errmsg, .errmsg_size = errmsg_size};
+	fuse_set_log_func(log_fuse);
+	block_signals(&s);
+	if (o->fault)
+		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
+	int r = start(&s);
+	if (r == 0) {
+		ready();
+		if (o->fault && !o->foreground) /* in syslog as well */
+			log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
+		wait_for_end(&s);
+	}
+	stop(&s);
+	if (r < 0 && s.created)
+		stack_remove(o);
+	return r;
+}

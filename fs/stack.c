@@ -1,0 +1,121 @@
+#include "stack.h"
+
+#include "cache/cache.h"
+#include "cache/store/fault.h"
+#include "cache/store/sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long to wait for another process's transaction before a change or a read fails. */
+#define BUSY_TIMEOUT_MS 10000
+
+static int parse_fault(
+	const struct options *o, struct fault_spec **ret, char *errmsg, size_t errmsg_size)
+{
+	const char *where = "";
+	int r = fault_spec_parse(o->fault, ret, &where);
+	if (r == -EINVAL)
+		snprintf(errmsg, errmsg_size, "bad value in option 'fault=%s': at '%s'", o->fault,
+			where);
+	else if (r < 0)
+		snprintf(errmsg, errmsg_size, "option 'fault=%s': %s", o->fault, strerror(-r));
+	return r;
+}
+
+int stack_check(const struct options *o, char *errmsg, size_t errmsg_size)
+{
+	struct fault_spec *spec = NULL;
+	if (!o->fault)
+		return 0;
+	int r = parse_fault(o, &spec, errmsg, errmsg_size);
+	fault_spec_free(spec);
+	return r;
+}
+
+static int open_sqlite(const struct options *o, struct store **ret, bool *ret_created, char *errmsg,
+	size_t errmsg_size)
+{
+	struct sqlite_config config = {.path = o->store,
+		.readonly = o->readonly,
+		.max_size = o->max_size,
+		.busy_timeout_ms = BUSY_TIMEOUT_MS};
+	int r = sqlite_store_open(&config, ret, errmsg, errmsg_size);
+	if (r == 0)
+		*ret_created = sqlite_store_created(*ret);
+	return r;
+}
+
+/* The store with the fault injector on it, whose plan may fail or delay the opening first of all.
+ */
+static int open_with_faults(const struct options *o, struct store **ret, bool *ret_created,
+	char *errmsg, size_t errmsg_size)
+{
+	struct fault_spec *spec = NULL;
+	struct store *sqlite = NULL;
+	int r = parse_fault(o, &spec, errmsg, errmsg_size);
+	if (r < 0)
+		return r;
+	r = fault_open(spec);
+	if (r < 0)
+		snprintf(errmsg, errmsg_size, "store '%s': injected fault: %s", o->store,
+			strerror(-r));
+	else
+		r = open_sqlite(o, &sqlite, ret_created, errmsg, errmsg_size);
+	if (r == 0)
+		r = fault_store_new(spec, sqlite, ret);
+	if (r < 0) {
+		store_close(sqlite);
+		fault_spec_free(spec);
+	}
+	return r;
+}
+
+static int add_cache(const struct options *o, void (*before_blocking)(void *arg),
+	struct store *below, struct store **ret)
+{
+	static const enum cache_sync levels[] = {
+		[OPTIONS_SYNC_ALWAYS] = CACHE_SYNC_ALWAYS,
+		[OPTIONS_SYNC_STANDARD] = CACHE_SYNC_STANDARD,
+		[OPTIONS_SYNC_DISABLED] = CACHE_SYNC_DISABLED,
+	};
+	struct cache_config config = {.size = o->cache_size,
+		.ttl_ns = o->cache_ttl_ns,
+		.sync = levels[o->sync],
+		.drop_on_error = o->drop_on_error,
+		.update_fault = o->fault ? fault_cache_update : NULL,
+		.update_fault_arg = below,
+		.before_blocking = before_blocking};
+	return cache_new(&config, below, ret);
+}
+
+int stack_open(const struct options *o, void (*before_blocking)(void *arg), struct store **ret,
+	bool *ret_created, char *errmsg, size_t errmsg_size)
+{
+	struct store *below = NULL;
+	snprintf(errmsg, errmsg_size, "store '%s': no memory", o->store);
+	int r = o->fault ? open_with_faults(o, &below, ret_created, errmsg, errmsg_size)
+			 : open_sqlite(o, &below, ret_created, errmsg, errmsg_size);
+	if (r < 0)
+		return r;
+	r = add_cache(o, before_blocking, below, ret);
+	if (r < 0) {
+		snprintf(errmsg, errmsg_size, "cannot make the cache: %s", strerror(-r));
+		store_close(below);
+	}
+	return r;
+}
+
+void stack_remove(const struct options *o)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++) {
+		char *path = NULL;
+		if (asprintf(&path, "%s%s", o->store, suffixes[i]) > 0)
+			unlink(path);
+		free(path);
+	}
+}

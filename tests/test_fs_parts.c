@@ -1,0 +1,194 @@
+/*
+ * The threads beside the requests, the notifier and the reaper, and the table of errnos, the log's
+ * limit and the answer to INIT.
+ */
+#include "kit.h"
+#include "model_store.h"
+
+#include "fs/clock.h"
+#include "fs/errors.h"
+#include "fs/init_patch.h"
+#include "fs/log.h"
+#include "fs/notify.h"
+#include "fs/reaper.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned sent;
+	struct inodes_stale last;
+} sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void send_to_sink(void *arg, const struct inodes_stale *stale)
+{
+	(void)arg;
+	pthread_mutex_lock(&sink.lock);
+	sink.sent++;
+	sink.last = *stale;
+	pthread_cond_signal(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static void wait_for_sent(unsigned n)
+{
+	pthread_mutex_lock(&sink.lock);
+	while (sink.sent < n)
+		pthread_cond_wait(&sink.changed, &sink.lock);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static void notes_are_sent_by_the_thread(void **state)
+{
+	(void)state;
+	struct inodes *t = NULL;
+	struct notify *n = NULL;
+	sink.sent = 0;
+	assert_int_equal(inodes_new(&t), 0);
+	assert_int_equal(notify_start(t, send_to_sink, NULL, &n), 0);
+	notify_stale(n, 1, 4096, 100);
+	wait_for_sent(1);
+	assert_int_equal(sink.last.ino, 1);
+	assert_int_equal(sink.last.offset, 4096);
+	notify_filled(n, 1, clock_monotonic() + 1000000);
+	wait_for_sent(2);
+	assert_int_equal(sink.last.offset, 0);
+	assert_int_equal(sink.last.len, 0);
+	notify_filled(n, 1, INT64_MAX - 1); /* does not keep it from ending */
+	notify_halt(n);
+	notify_stale(n, 1, 0, 0); /* comes too late, does no harm */
+	n = notify_free(n);
+	assert_int_equal(sink.sent, 2);
+	inodes_free(t);
+}
+
+static void orphans_are_deleted(void **state)
+{
+	(void)state;
+	struct kit *k = kit_new(model_store_new());
+	struct reaper *r = NULL;
+	struct store_attr attr;
+	uint64_t inos[100];
+	k->unwatched = true;
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++) {
+		assert_int_equal(kit_create(k, 1, "x", S_IFREG | 0644, &inos[i]), 0);
+		assert_int_equal(kit_unlink(k, 1, "x"), 0);
+	}
+	uint64_t named = kit_must_file(k, 1, "named");
+	assert_int_equal(reaper_start(k->store, &r), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
+		reaper_add(r, inos[i]);
+	reaper_add(r, named); /* has a name: stays */
+	reaper_add(r, 4711);  /* there is none */
+	r = reaper_stop(r, INT64_MAX / 2);
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
+		assert_int_equal(store_getattr(k->store, inos[i], &attr), -ESTALE);
+	assert_int_equal(store_getattr(k->store, named, &attr), 0);
+	kit_free(k);
+}
+
+static void only_posix_errnos_get_out(void **state)
+{
+	(void)state;
+	assert_int_equal(errors_reply(OP_READ, 0), 0);
+	assert_int_equal(errors_reply(OP_READ, -EBADMSG), EIO);
+	assert_int_equal(errors_reply(OP_WRITE, -ENOMEM), EIO);
+	assert_int_equal(errors_reply(OP_WRITE, -ENOSPC), ENOSPC);
+	assert_int_equal(errors_reply(OP_WRITE, -EFBIG), EFBIG);
+	assert_int_equal(errors_reply(OP_WRITE, -EROFS), EROFS);
+	assert_int_equal(errors_reply(OP_READ, -ENOSPC), EIO);
+	assert_int_equal(errors_reply(OP_LOOKUP, -ESTALE), ESTALE);
+	assert_int_equal(errors_reply(OP_RMDIR, -ENOTEMPTY), ENOTEMPTY);
+	assert_int_equal(errors_reply(OP_UNLINK, -ENOTEMPTY), EIO);
+	for (enum fs_op op = 0; op < OP_MAX; op++) {
+		assert_non_null(errors_op_name(op));
+		assert_int_equal(errors_reply(op, -EIO), EIO);
+		assert_int_equal(
+			errors_reply(op, -EBUSY), op == OP_RENAME || op == OP_RMDIR ? EBUSY : EIO);
+	}
+}
+
+static void the_log_is_not_flooded(void **state)
+{
+	(void)state;
+	struct log_limit l = LOG_LIMIT_INIT;
+	int64_t now = (int64_t)100 * 1000000000;
+	unsigned suppressed = 0;
+	for (unsigned i = 0; i < LOG_BURST; i++)
+		assert_true(log_allowed(&l, now, &suppressed));
+	assert_int_equal(suppressed, 0);
+	for (unsigned i = 0; i < 7; i++)
+		assert_false(log_allowed(&l, now, &suppressed));
+	now += 1000000000;
+	assert_true(log_allowed(&l, now, &suppressed));
+	assert_int_equal(suppressed, 7);
+	assert_false(log_allowed(&l, now, &suppressed));
+	now += (int64_t)60 * 1000000000;
+	for (unsigned i = 0; i < LOG_BURST; i++)
+		assert_true(log_allowed(&l, now, &suppressed));
+}
+
+static void make_init(char *msg, uint32_t flags, uint32_t flags2)
+{
+	struct fuse_in_header header = {.opcode = FUSE_INIT, .unique = 42};
+	struct fuse_init_in init = {.major = 7, .flags = flags, .flags2 = flags2};
+	memcpy(msg, &header, sizeof header);
+	memcpy(msg + sizeof header, &init, sizeof init);
+}
+
+static bool answer(struct init_offer *offer, uint64_t unique, struct fuse_init_out *ret)
+{
+	struct fuse_out_header header = {.unique = unique};
+	struct fuse_init_out init = {.flags = FUSE_ASYNC_READ};
+	struct iovec iov[2] = {{&header, sizeof header}, {&init, sizeof init}};
+	char out[sizeof header + sizeof init];
+	size_t len = 0;
+	bool patched = init_patch_answer(offer, iov, 2, out, sizeof out, &len);
+	if (patched) {
+		assert_int_equal(len, sizeof out);
+		memcpy(ret, out + sizeof header, sizeof *ret);
+		assert_int_equal(ret->flags & FUSE_ASYNC_READ, FUSE_ASYNC_READ);
+	}
+	return patched;
+}
+
+static void init_is_completed_with_what_was_offered(void **state)
+{
+	(void)state;
+	char msg[sizeof(struct fuse_in_header) + sizeof(struct fuse_init_in)];
+	struct init_offer offer = {0};
+	struct fuse_init_out out;
+	assert_false(answer(&offer, 42, &out));
+	make_init(msg, FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT, 1 << 4);
+	init_patch_request(&offer, msg, 10); /* too short to be anything */
+	assert_false(offer.seen);
+	init_patch_request(&offer, msg, sizeof msg);
+	assert_false(answer(&offer, 41, &out));
+	assert_true(answer(&offer, 42, &out));
+	assert_int_equal(out.flags, FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT);
+	assert_int_equal(out.flags2, 1 << 4);
+	assert_false(answer(&offer, 42, &out));
+
+	make_init(msg, 0, 1 << 4); /* flags2 means nothing without INIT_EXT */
+	init_patch_request(&offer, msg, sizeof msg);
+	assert_true(answer(&offer, 42, &out));
+	assert_int_equal(out.flags, FUSE_ASYNC_READ);
+	assert_int_equal(out.flags2, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(notes_are_sent_by_the_thread),
+		cmocka_unit_test(orphans_are_deleted),
+		cmocka_unit_test(only_posix_errnos_get_out),
+		cmocka_unit_test(the_log_is_not_flooded),
+		cmocka_unit_test(init_is_completed_with_what_was_offered),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,259 @@
+/*
+ * Lookup counts, opens and orphans of fs/inodes.c, what the kernel must drop, and the heap of
+ * moments under it.
+ */
+#include "kit.h"
+
+#include "fs/deadlines.h"
+#include "fs/inodes.h"
+
+#include <stdlib.h>
+
+static int setup(void **state)
+{
+	struct inodes *t = NULL;
+	assert_int_equal(inodes_new(&t), 0);
+	*state = t;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	*state = inodes_free(*state);
+	return 0;
+}
+
+static bool next(struct inodes *t, int64_t now, struct inodes_stale *ret)
+{
+	int64_t unused;
+	return inodes_next_stale(t, now, ret, &unused);
+}
+
+static void an_orphan_is_reaped_by_the_last_forget(void **state)
+{
+	struct inodes *t = *state;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_false(inodes_set_orphan(t, 5, true));
+	assert_false(inodes_forget(t, 5, 1));
+	assert_true(inodes_forget(t, 5, 1));
+	assert_int_equal(inodes_count(t), 1);
+}
+
+static void an_orphan_is_reaped_by_the_last_close(void **state)
+{
+	struct inodes *t = *state;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_int_equal(inodes_open(t, 5), 0);
+	assert_int_equal(inodes_open(t, 5), 0);
+	assert_false(inodes_set_orphan(t, 5, true));
+	assert_false(inodes_forget(t, 5, 1));
+	assert_false(inodes_close(t, 5));
+	assert_true(inodes_close(t, 5));
+}
+
+static void an_orphan_that_nobody_uses_is_reaped_at_once(void **state)
+{
+	assert_true(inodes_set_orphan(*state, 77, true));
+	assert_false(inodes_set_orphan(*state, 77, false));
+}
+
+static void a_name_that_came_back_keeps_the_inode(void **state)
+{
+	struct inodes *t = *state;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_false(inodes_set_orphan(t, 5, true));
+	assert_false(inodes_set_orphan(t, 5, false));
+	assert_false(inodes_forget(t, 5, 1));
+}
+
+static void the_root_stays(void **state)
+{
+	struct inodes *t = *state;
+	assert_false(inodes_forget(t, 1, 100));
+	assert_int_equal(inodes_count(t), 1);
+}
+
+static void forgetting_what_was_not_known_does_nothing(void **state)
+{
+	assert_false(inodes_forget(*state, 99, 3));
+	assert_false(inodes_close(*state, 99));
+}
+
+static void orphans_in_use_can_be_taken_once(void **state)
+{
+	struct inodes *t = *state;
+	uint64_t inos[4];
+	for (uint64_t ino = 10; ino < 13; ino++) {
+		assert_int_equal(inodes_lookup(t, ino), 0);
+		assert_false(inodes_set_orphan(t, ino, true));
+	}
+	assert_int_equal(inodes_take_orphans(t, inos, 2), 2);
+	assert_int_equal(inodes_take_orphans(t, inos, 4), 1);
+	assert_int_equal(inodes_take_orphans(t, inos, 4), 0);
+	assert_false(inodes_forget(t, 10, 1));
+}
+
+static void many_inodes_are_found_again(void **state)
+{
+	struct inodes *t = *state;
+	for (uint64_t ino = 2; ino < 20000; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	for (uint64_t ino = 2; ino < 20000; ino += 2)
+		assert_false(inodes_set_orphan(t, ino, true));
+	for (uint64_t ino = 2; ino < 20000; ino++)
+		assert_int_equal(inodes_forget(t, ino, 1), ino % 2 == 0);
+	assert_int_equal(inodes_count(t), 1);
+}
+
+static void notes_come_out_in_order(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_int_equal(inodes_lookup(t, 6), 0);
+	inodes_set_stale(t, &(struct inodes_stale){6, 4096, 10});
+	inodes_set_stale(t, &(struct inodes_stale){5, -1, 0});
+	inodes_set_stale(t, &(struct inodes_stale){99, 0, 0}); /* unknown: nothing to drop */
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.ino, 6);
+	assert_int_equal(s.offset, 4096);
+	assert_int_equal(s.len, 10);
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.ino, 5);
+	assert_int_equal(s.offset, -1);
+	assert_false(next(t, 0, &s));
+}
+
+static void two_ranges_become_the_whole(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
+	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.offset, 4096);
+	assert_int_equal(s.len, 10);
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
+	inodes_set_stale(t, &(struct inodes_stale){1, 8192, 10});
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.offset, 0);
+	assert_int_equal(s.len, 0);
+	assert_false(next(t, 0, &s));
+}
+
+static void what_was_filled_goes_when_its_time_has_come(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	int64_t at = 0;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_true(inodes_filled(t, 5, 100));
+	assert_false(inodes_filled(t, 5, 50)); /* the first fill counts */
+	assert_false(inodes_filled(t, 1, 200));
+	assert_false(inodes_next_stale(t, 99, &s, &at));
+	assert_int_equal(at, 100);
+	assert_true(inodes_next_stale(t, 100, &s, &at));
+	assert_int_equal(s.ino, 5);
+	assert_int_equal(s.offset, 0);
+	assert_int_equal(s.len, 0);
+	assert_false(inodes_next_stale(t, 100, &s, &at));
+	assert_int_equal(at, 200);
+	assert_true(inodes_filled(t, 5, 150)); /* counts anew */
+	assert_true(inodes_next_stale(t, 500, &s, &at));
+	assert_true(inodes_next_stale(t, 500, &s, &at));
+	assert_false(inodes_next_stale(t, 500, &s, &at));
+	assert_int_equal(at, INT64_MAX);
+}
+
+static void a_dropped_range_does_not_end_the_time_of_the_rest(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	int64_t at = 0;
+	assert_true(inodes_filled(t, 1, 100));
+	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
+	assert_true(inodes_next_stale(t, 0, &s, &at));
+	assert_false(inodes_next_stale(t, 0, &s, &at));
+	assert_int_equal(at, 100);
+}
+
+static void forgetting_takes_notes_and_moments_along(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	int64_t at = 0;
+	for (uint64_t ino = 5; ino < 8; ino++) {
+		assert_int_equal(inodes_lookup(t, ino), 0);
+		assert_int_equal(inodes_filled(t, ino, 100 + (int64_t)ino), ino == 5);
+		inodes_set_stale(t, &(struct inodes_stale){ino, 1, 1});
+	}
+	assert_false(inodes_forget(t, 6, 1));
+	assert_false(inodes_forget(t, 5, 1));
+	assert_true(inodes_next_stale(t, 0, &s, &at));
+	assert_int_equal(s.ino, 7);
+	assert_false(inodes_next_stale(t, 0, &s, &at));
+	assert_int_equal(at, 107);
+}
+
+static void suid_is_remembered_once(void **state)
+{
+	struct inodes *t = *state;
+	assert_false(inodes_take_suid(t, 1));
+	inodes_note_suid(t, 1);
+	assert_true(inodes_take_suid(t, 1));
+	assert_false(inodes_take_suid(t, 1));
+	inodes_note_suid(t, 99);
+	assert_false(inodes_take_suid(t, 99));
+}
+
+static void the_heap_gives_the_earliest_first(void **state)
+{
+	(void)state;
+	enum { N = 1000 };
+	static struct deadline d[N];
+	struct deadlines h = {0};
+	srand(1);
+	for (int i = 0; i < N; i++) {
+		d[i] = (struct deadline){.at = rand() % 500};
+		assert_int_equal(deadlines_add(&h, &d[i]), 0);
+	}
+	for (int i = 0; i < N; i += 3)
+		deadlines_remove(&h, &d[i]);
+	deadlines_remove(&h, &d[0]); /* is out already */
+	int64_t last = 0;
+	int n = 0;
+	for (struct deadline *first; (first = deadlines_first(&h)); n++) {
+		assert_true(first->at >= last);
+		last = first->at;
+		deadlines_remove(&h, first);
+	}
+	assert_int_equal(n, N - (N + 2) / 3);
+	deadlines_fini(&h);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(an_orphan_is_reaped_by_the_last_forget),
+		TEST(an_orphan_is_reaped_by_the_last_close),
+		TEST(an_orphan_that_nobody_uses_is_reaped_at_once),
+		TEST(a_name_that_came_back_keeps_the_inode),
+		TEST(the_root_stays),
+		TEST(forgetting_what_was_not_known_does_nothing),
+		TEST(orphans_in_use_can_be_taken_once),
+		TEST(many_inodes_are_found_again),
+		TEST(notes_come_out_in_order),
+		TEST(two_ranges_become_the_whole),
+		TEST(what_was_filled_goes_when_its_time_has_come),
+		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
+		TEST(forgetting_takes_notes_and_moments_along),
+		TEST(suid_is_remembered_once),
+		cmocka_unit_test(the_heap_gives_the_earliest_first),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
