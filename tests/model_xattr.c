@@ -1,4 +1,5 @@
 /* Extended attributes of the model store, and the two that mean something to it: ACLs and TTL. */
+#include "cache/store/acl.h"
 #include "model.h"
 
 #include <errno.h>
@@ -76,13 +77,53 @@ static int parse_ttl(const char *s, size_t len, int64_t *ret)
 	return 0;
 }
 
+static struct model_xattr *find(const struct model_inode *i, const char *name)
+{
+	return model_xattr_find(i, name, strlen(name));
+}
+
+static void drop(struct model_inode *i, const char *name)
+{
+	struct model_xattr *x = find(i, name);
+
+	if (x)
+		model_xattr_remove(i, x);
+}
+
+/* Keeps an access ACL, unless the mode says all that it says. */
+static void keep_acl(struct model_inode *i, const void *acl, size_t size, bool mode_says_all)
+{
+	if (mode_says_all)
+		drop(i, ACL_ACCESS_NAME);
+	else
+		model_xattr_set(i, ACL_ACCESS_NAME, strlen(ACL_ACCESS_NAME), acl, size);
+}
+
+static void inherit_mode(
+	const struct model_inode *dir, struct model_inode *i, const struct change_caller *caller)
+{
+	const struct model_xattr *x = find(dir, ACL_DEFAULT_NAME);
+
+	if (S_ISLNK(i->attr.mode))
+		return;
+	if (!x) {
+		i->attr.mode &= ~(caller->umask & 0777);
+		return;
+	}
+	if (S_ISDIR(i->attr.mode))
+		model_xattr_set(i, x->name, x->len, x->value, x->size);
+	void *acl = model_resize(NULL, x->size, 1);
+	memcpy(acl, x->value, x->size);
+	keep_acl(i, acl, x->size, acl_inherit(acl, x->size, &i->attr.mode));
+	free(acl);
+}
+
 void model_xattr_inherit(
 	const struct model_inode *dir, struct model_inode *i, const struct change_caller *caller)
 {
-	const struct model_xattr *x = model_xattr_find(dir, ttl_name, strlen(ttl_name));
+	const struct model_xattr *x = find(dir, ttl_name);
 
-	if (!S_ISLNK(i->attr.mode))
-		i->attr.mode &= ~(caller->umask & 0777);
+	inherit_mode(dir, i, caller);
 	if (x) {
 		model_xattr_set(i, x->name, x->len, x->value, x->size);
 		i->attr.ttl = dir->attr.ttl;
@@ -91,14 +132,49 @@ void model_xattr_inherit(
 
 void model_chmod(struct model_inode *i, uint32_t mode)
 {
+	struct model_xattr *x = find(i, ACL_ACCESS_NAME);
+
 	i->attr.mode = (i->attr.mode & S_IFMT) | (mode & 07777);
+	if (x)
+		acl_chmod(x->value, x->size, mode);
+}
+
+static int set_acl(struct model_inode *i, const struct change_setxattr *s, enum acl_kind kind)
+{
+	int r = acl_check(s->value, s->size);
+
+	if (r < 0)
+		return r;
+	if (acl_is_empty(s->value, s->size)) {
+		drop(i, kind == ACL_KIND_ACCESS ? ACL_ACCESS_NAME : ACL_DEFAULT_NAME);
+	} else if (kind == ACL_KIND_DEFAULT) {
+		model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
+	} else {
+		bool all = acl_to_mode(s->value, s->size, &i->attr.mode);
+		keep_acl(i, s->value, s->size, all);
+	}
+	if (kind == ACL_KIND_ACCESS && s->kill_sgid)
+		i->attr.mode &= ~(uint32_t)S_ISGID;
+	return 0;
+}
+
+static int set_ttl(struct model_inode *i, const struct change_setxattr *s)
+{
+	int64_t ttl = 0;
+	int r = parse_ttl(s->value, s->size, &ttl);
+
+	if (r < 0)
+		return r;
+	i->attr.ttl = ttl;
+	model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
+	return 0;
 }
 
 int model_do_setxattr(struct model *m, struct change *c)
 {
 	const struct change_setxattr *s = &c->setxattr;
 	struct model_inode *i = model_inode(m, s->ino);
-	int64_t ttl = STORE_TTL_DEFAULT;
+	int r = 0;
 
 	if (!i)
 		return -ESTALE;
@@ -111,13 +187,15 @@ int model_do_setxattr(struct model *m, struct change *c)
 		return -EEXIST;
 	if (!x && s->flags & XATTR_REPLACE)
 		return -ENODATA;
-	if (is_ttl(s->name.bytes, s->name.len)) {
-		int r = parse_ttl(s->value, s->size, &ttl);
-		if (r < 0)
-			return r;
-		i->attr.ttl = ttl;
-	}
-	model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
+	enum acl_kind acl = acl_kind(s->name.bytes, s->name.len);
+	if (acl != ACL_KIND_NONE)
+		r = set_acl(i, s, acl);
+	else if (is_ttl(s->name.bytes, s->name.len))
+		r = set_ttl(i, s);
+	else
+		model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
+	if (r < 0)
+		return r;
 	model_touch(m, c, i);
 	return 0;
 }
