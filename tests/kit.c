@@ -10,14 +10,23 @@ static struct change_name name_of(const char *name)
 	return (struct change_name){name, name ? strlen(name) : 0};
 }
 
+void *kit_memory(void *p, size_t n)
+{
+	p = realloc(p, n ? n : 1);
+	assert_non_null(p);
+	return p;
+}
+
 struct kit *kit_new(struct store *store)
 {
-	struct kit *k = test_calloc(1, sizeof *k);
+	struct kit *k = kit_memory(NULL, sizeof *k);
 
-	k->store = store;
-	k->now = 1000000000000000001;
-	k->caller = (struct change_caller){.uid = 1001, .gid = 2002, .umask = 022};
-	k->known = test_malloc(sizeof *k->known);
+	*k = (struct kit){
+		.store = store,
+		.caller = {.uid = 1001, .gid = 2002, .umask = 022},
+		.now = 1000000000000000001,
+	};
+	k->known = kit_memory(NULL, sizeof *k->known);
 	k->known[k->n_known++] = kit_attr(k, STORE_ROOT_INO);
 	return k;
 }
@@ -25,8 +34,8 @@ struct kit *kit_new(struct store *store)
 void kit_free(struct kit *k)
 {
 	store_close(k->store);
-	test_free(k->known);
-	test_free(k);
+	free(k->known);
+	free(k);
 }
 
 void kit_expect_attr(const struct store_attr *have, const struct store_attr *want)
@@ -68,7 +77,7 @@ struct store_attr kit_attr(struct kit *k, uint64_t ino)
 
 static void know(struct kit *k, const struct store_attr *a)
 {
-	k->known = test_realloc(k->known, (k->n_known + 1) * sizeof *k->known);
+	k->known = kit_memory(k->known, (k->n_known + 1) * sizeof *k->known);
 	k->known[k->n_known++] = *a;
 }
 
@@ -406,13 +415,13 @@ void kit_pattern(void *buf, size_t len, unsigned seed)
 void kit_must_fill(struct kit *k, uint64_t ino, uint64_t offset, size_t len, unsigned seed,
 	unsigned char *want)
 {
-	unsigned char *p = test_malloc(len);
+	unsigned char *p = kit_memory(NULL, len);
 
 	kit_pattern(p, len, seed);
 	assert_int_equal(kit_write(k, ino, offset, p, len), 0);
 	if (want)
 		memcpy(want + offset, p, len);
-	test_free(p);
+	free(p);
 }
 
 /* The bytes [at, at + n) of a block that reads as zeros past its length. */
@@ -467,8 +476,8 @@ void kit_expect_bytes(struct kit *k, uint64_t ino, const void *want, size_t size
 	assert_int_equal(kit_attr(k, ino).size, size);
 	if (size == 0)
 		return;
-	unsigned char *have = test_malloc(size);
+	unsigned char *have = kit_memory(NULL, size);
 	kit_read(k, ino, 0, have, size);
 	assert_memory_equal(have, want, size);
-	test_free(have);
+	free(have);
 }

@@ -32,6 +32,9 @@ void kit_free(struct kit *k);		  /* closes it */
 /* Every inode of the store is known again, as it is now: after a change that went round the kit. */
 void kit_look(struct kit *k);
 
+/* Memory as of realloc(3), or the test fails. Not cmocka's, which counts it against the setup. */
+void *kit_memory(void *p, size_t n);
+
 /* Apply one change, or a batch of them. */
 int kit_apply(struct kit *k, struct change *c);
 void kit_apply_batch(struct kit *k, struct change *changes, size_t n);
