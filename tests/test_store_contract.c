@@ -71,6 +71,9 @@ int main(int argc, char **argv)
 	static int (*const groups[])(void) = {
 		contract_data,
 		contract_space,
+		contract_names,
+		contract_rename,
+		contract_readdir,
 	};
 	int failed = 0;
 
