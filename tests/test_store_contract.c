@@ -74,6 +74,10 @@ int main(int argc, char **argv)
 		contract_names,
 		contract_rename,
 		contract_readdir,
+		contract_attr,
+		contract_xattr,
+		contract_batch,
+		contract_orphans,
 	};
 	int failed = 0;
 
