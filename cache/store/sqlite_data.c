@@ -203,6 +203,9 @@ int sq_apply_setattr(struct sqlite_store *s, struct change *ch)
 		a->uid = set->uid;
 	if (set->mask & STORE_SET_GID)
 		a->gid = set->gid;
+	/* chown(2) clears these whoever calls it, root as well. */
+	if (set->mask & (STORE_SET_UID | STORE_SET_GID) && !S_ISDIR(a->mode))
+		a->mode = sq_killed_mode(a->mode);
 	if (r == 0 && set->mask & (STORE_SET_UID | STORE_SET_GID | STORE_SET_SIZE))
 		r = sq_drop_capabilities(s->writer, &i);
 	if (set->mask & STORE_SET_MODE)
