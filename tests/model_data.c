@@ -152,15 +152,19 @@ struct block *model_block_copy(const struct model_inode *i, uint64_t index)
 	return copy;
 }
 
-/* Who changes data may lose the file's setuid, setgid and capabilities by it. */
-static void clear_privileges(struct model_inode *i)
+static void clear_suid(struct model_inode *i)
 {
-	static const char caps[] = "security.capability";
-
 	i->attr.mode &= ~(uint32_t)S_ISUID;
 	if (i->attr.mode & S_IXGRP)
 		i->attr.mode &= ~(uint32_t)S_ISGID;
+}
+
+/* Whoever changes a file's data, or its owner, takes its capabilities. */
+static void clear_capabilities(struct model_inode *i)
+{
+	static const char caps[] = "security.capability";
 	struct model_xattr *x = model_xattr_find(i, caps, strlen(caps));
+
 	if (x)
 		model_xattr_remove(i, x);
 }
@@ -168,7 +172,8 @@ static void clear_privileges(struct model_inode *i)
 static void touch_data(struct model *m, struct change *c, struct model_inode *i)
 {
 	if (c->caller.kill_suid)
-		clear_privileges(i);
+		clear_suid(i);
+	clear_capabilities(i);
 	i->attr.mtime = c->now;
 	model_touch(m, c, i);
 }
@@ -211,7 +216,8 @@ static void set_owner(struct model_inode *i, const struct change_setattr *s)
 		i->attr.gid = s->gid;
 	/* chown(2) takes these from everybody, root as well. */
 	if (!S_ISDIR(i->attr.mode))
-		clear_privileges(i);
+		clear_suid(i);
+	clear_capabilities(i);
 }
 
 int model_do_setattr(struct model *m, struct change *c)

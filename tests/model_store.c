@@ -320,12 +320,10 @@ static ssize_t model_block_info(
 	struct model_inode *i = NULL;
 	ssize_t r = model_file(m, ino, &i);
 
-	for (size_t k = 0; r >= 0 && k < i->n_blocks; k++) {
-		uint64_t index = i->blocks[k].index;
-		if (index < first || index - first >= count)
-			continue;
-		struct block *b = model_block_copy(i, index);
-		ret[r++] = (struct store_block_info){.index = index, .len = b->len};
+	uint64_t end = r < 0 ? 0 : (i->attr.size + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE;
+	for (; r < (ssize_t)count && first < end; first++) {
+		struct block *b = model_block_copy(i, first);
+		ret[r++] = (struct store_block_info){.index = first, .len = b->len};
 		block_unref(b);
 	}
 	unlock(m);

@@ -1,4 +1,7 @@
 /* Runs the contract (contract.h) against every kind of store: add yours to `stores`. */
+#include "cache/cache.h"
+#include "cache/store/fault.h"
+#include "cache/store/sqlite.h"
 #include "contract.h"
 #include "model_store.h"
 
@@ -18,8 +21,104 @@ static int open_model(const char *where, struct store **ret)
 	return 0;
 }
 
+static int open_sqlite(const char *where, struct store **ret)
+{
+	char path[sizeof dir + 16], why[SQLITE_STORE_WHY];
+	struct sqlite_config config = {.path = path, .busy_timeout_ms = 5000};
+
+	snprintf(path, sizeof path, "%s/store.db", where);
+	int r = sqlite_store_open(&config, ret, why, sizeof why);
+	if (r < 0)
+		print_error("%s\n", why);
+	return r;
+}
+
+typedef int opener(const char *where, struct store **ret);
+
+static int in_cache(
+	uint64_t size, enum cache_sync sync, opener *below, const char *where, struct store **ret)
+{
+	struct cache_config config = {.size = size, .ttl_ns = 300000000000, .sync = sync};
+	struct store *next = NULL;
+	int r = below(where, &next);
+
+	if (r < 0)
+		return r;
+	assert_non_null(next);
+	r = cache_new(&config, next, ret);
+	if (r < 0)
+		store_close(next);
+	return r;
+}
+
+/* A plan that never acts: all that is left of the fault injector is that it passes things on. */
+static int in_fault(opener *below, const char *where, struct store **ret)
+{
+	struct fault_spec *spec = NULL;
+	const char *wrong = NULL;
+	struct store *next = NULL;
+	int r = below(where, &next);
+
+	if (r < 0)
+		return r;
+	assert_non_null(next);
+	r = fault_spec_parse(
+		"read:EIO:count=0+write:EIO:count=0+commit:EIO:count=0", &spec, &wrong);
+	if (r == 0)
+		r = fault_store_new(spec, next, ret);
+	if (r < 0) {
+		fault_spec_free(spec);
+		store_close(next);
+	}
+	return r;
+}
+
+static int open_cache_model(const char *where, struct store **ret)
+{
+	return in_cache(64 << 20, CACHE_SYNC_STANDARD, open_model, where, ret);
+}
+
+static int open_cache_sqlite(const char *where, struct store **ret)
+{
+	return in_cache(64 << 20, CACHE_SYNC_STANDARD, open_sqlite, where, ret);
+}
+
+/* So small that every read evicts what the last one brought. */
+static int open_small_cache(const char *where, struct store **ret)
+{
+	return in_cache(96 << 10, CACHE_SYNC_STANDARD, open_model, where, ret);
+}
+
+static int open_no_cache(const char *where, struct store **ret)
+{
+	return in_cache(0, CACHE_SYNC_ALWAYS, open_model, where, ret);
+}
+
+static int open_fault_sqlite(const char *where, struct store **ret)
+{
+	return in_fault(open_sqlite, where, ret);
+}
+
+static int open_fault_cache_sqlite(const char *where, struct store **ret)
+{
+	return in_fault(open_cache_sqlite, where, ret);
+}
+
+/* As a mount has them: SQLite, then faults, then the cache. */
+static int open_mount(const char *where, struct store **ret)
+{
+	return in_cache(64 << 20, CACHE_SYNC_ALWAYS, open_fault_sqlite, where, ret);
+}
+
 static const struct contract_store stores[] = {
 	{"model", open_model, false},
+	{"sqlite", open_sqlite, true},
+	{"cache(model)", open_cache_model, false},
+	{"small-cache(model)", open_small_cache, false},
+	{"no-cache(model)", open_no_cache, false},
+	{"cache(sqlite)", open_cache_sqlite, true},
+	{"fault(cache(sqlite))", open_fault_cache_sqlite, true},
+	{"cache(fault(sqlite))", open_mount, true},
 };
 
 int contract_setup(void **state)
