@@ -46,40 +46,40 @@ class Writer(threading.Thread):
             self.error = error
 
     def work(self):
-        state = self.state
-        data = os.open(MNT / f"data{self.who}", os.O_RDWR | os.O_CREAT)
-        log = os.open(MNT / f"log{self.who}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        try:
+        (MNT / f"data{self.who}").touch()
+        with open(MNT / f"data{self.who}", "r+b", buffering=0) as data, \
+                open(MNT / f"log{self.who}", "ab", buffering=0) as log:
             while True:
-                state["number"] += 1
-                number = state["number"]
-                place = self.rng.randrange(BLOCKS)
-                count = self.rng.choice((1, 1, 1, min(4, BLOCKS - place)))
-                parts = [content(self.who, number, place + i, BLOCK) for i in range(count)]
-                for i in range(count):
-                    state["pending"][place + i] = number
-                n = os.pwrite(data, b"".join(parts), place * BLOCK)
-                same(count * BLOCK, n)
-                for i in range(count):
-                    state["blocks"][place + i] = number
-                line = f"{self.who} {number} {'.' * self.rng.randrange(300)}\n".encode()
-                state["lines_pending"] = line
-                same(len(line), os.write(log, line))
-                state["lines"].append(line)
-                if number % 5 == 0:
-                    name = MNT / f"new{self.who}-{number}"
-                    state["named"] = None  # until it is in place, nothing is promised
-                    fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                    os.write(fd, line)
-                    os.close(fd)
-                    os.rename(name, MNT / f"last{self.who}")
-                    state["named"] = line
-        finally:
-            os.close(data)
-            os.close(log)
+                self.one_round(data.fileno(), log)
+
+    def one_round(self, data, log):
+        state = self.state
+        state["number"] += 1
+        number = state["number"]
+        place = self.rng.randrange(BLOCKS)
+        count = self.rng.choice((1, 1, 1, min(4, BLOCKS - place)))
+        parts = [content(self.who, number, place + i, BLOCK) for i in range(count)]
+        state["under_way"] = range(place, place + count)
+        for i in state["under_way"]:
+            state["pending"][i] = number
+        same(count * BLOCK, os.pwrite(data, b"".join(parts), place * BLOCK))
+        for i in state["under_way"]:
+            state["blocks"][i] = number
+        line = f"{self.who} {number} {'.' * self.rng.randrange(300)}\n".encode()
+        state["lines_pending"] = line
+        same(len(line), log.write(line))
+        state["lines"].append(line)
+        if number % 5 == 0:
+            name = MNT / f"new{self.who}-{number}"
+            state["named"] = None  # until it is in place, nothing is promised
+            with open(name, "xb", buffering=0) as new:
+                new.write(line)
+            os.rename(name, MNT / f"last{self.who}")
+            state["named"] = line
 
 
 def verify(who, state):
+    new = {place: state["pending"].get(place) for place in state["under_way"]}
     path = MNT / f"data{who}"
     data = path.read_bytes() if path.exists() else b""
     for place in range(BLOCKS):
@@ -93,6 +93,9 @@ def verify(who, state):
         assert number in (acknowledged, pending), \
             f"writer {who}, block {place}: {number}, acknowledged {acknowledged}, under way {pending}"
         state["blocks"][place] = state["pending"][place] = number
+    # One write(2) of several blocks is there as a whole or not at all
+    found = {state["blocks"].get(place) == number for place, number in new.items()}
+    assert len(found) < 2, f"writer {who}: only a part of the last write, {new}: {state['blocks']}"
     log = MNT / f"log{who}"
     wanted = b"".join(state["lines"])
     found = log.read_bytes() if log.exists() else b""
@@ -106,7 +109,8 @@ def verify(who, state):
         same(state["named"], last, f"writer {who}: what was renamed into place")
 
 
-states = [{"number": 0, "blocks": {}, "pending": {}, "lines": [], "lines_pending": b"", "named": None}
+states = [{"number": 0, "blocks": {}, "pending": {}, "lines": [], "lines_pending": b"", "named": None,
+           "under_way": ()}
           for _ in range(WRITERS)]
 rng = random.Random(SEED)
 for round_ in range(ROUNDS):

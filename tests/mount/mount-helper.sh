@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # mount -t fuse.recordfs, and what /etc/fstab and systemd make of it: names with blanks and quotes,
 # the usual option words, the exit status.
+# mount(8) looks for the program in the system's folders only, so the build's take the place of
+# /usr/local/bin in a mount namespace of our own.
+[ "${1-}" = inside ] || exec unshare -m --propagation private bash "$0" inside
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need mount.fuse3
+mount --bind "$RFS_BUILD/fs" /usr/local/bin
 
 mount -t fuse.recordfs "$STORE" "$MNT" -o cache_ttl=5,sync=standard,noatime,nodev,nosuid
 is_mounted
