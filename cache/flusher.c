@@ -51,8 +51,11 @@ static void *run(void *arg)
 		const struct timespec at = deadline();
 		while (!f->closing && !is_over(&at))
 			lock_wait_until(&f->lock, &f->work, &at);
-		if (!f->closing && f->flushed < f->committed)
-			f->failed = flush(f) < 0;
+		if (!f->closing && f->flushed < f->committed) {
+			uint64_t upto = f->committed;
+			bool failed = flush(f) < 0;
+			f->failed = failed && f->flushed < upto; /* unless another one worked */
+		}
 	}
 	lock_release(&f->lock);
 	return NULL;

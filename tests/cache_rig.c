@@ -48,14 +48,21 @@ static void fill_file(struct rig *rig, uint32_t blocks)
 
 void rig_start(struct rig *rig, const struct cache_config *cfg, uint32_t blocks)
 {
+	rig_start_with_fault(rig, cfg, blocks, rig_fault, rig);
+}
+
+void rig_start_with_fault(struct rig *rig, const struct cache_config *cfg, uint32_t blocks,
+	int (*fault)(void *arg), void *arg)
+{
 	memset(rig, 0, sizeof *rig);
 	script_init(&rig->script, model_store_new());
 	rig->script.arg = rig;
 	rig->cfg = *cfg;
 	rig->cfg.now_ns = rig_now;
-	rig->cfg.update_fault = rig_fault;
+	rig->cfg.update_fault = fault;
+	rig->cfg.update_fault_arg = arg;
 	rig->cfg.before_blocking = rig_blocking;
-	rig->cfg.now_arg = rig->cfg.update_fault_arg = rig->cfg.before_blocking_arg = rig;
+	rig->cfg.now_arg = rig->cfg.before_blocking_arg = rig;
 	assert_int_equal(cache_new(&rig->cfg, &rig->script.store, &rig->cache), 0);
 	rig->kit = kit_new(rig->cache);
 	rig->kit->unwatched = true;

@@ -26,6 +26,9 @@ struct cache_config rig_config(void);
 
 /* The file has `blocks` whole blocks, each full of its number + 1. */
 void rig_start(struct rig *rig, const struct cache_config *cfg, uint32_t blocks);
+/* The same, with the test's own update_fault. */
+void rig_start_with_fault(struct rig *rig, const struct cache_config *cfg, uint32_t blocks,
+	int (*fault)(void *arg), void *arg);
 void rig_stop(struct rig *rig);
 
 /* Write [offset, offset + len) full of `fill` through the cache. */
