@@ -358,13 +358,13 @@ int sq_apply_copy(struct sqlite_store *s, struct change *ch)
 	if (r < 0)
 		return r;
 	size_t len = copy->len;
-	if (copy->from == copy->to && copy->from_offset < copy->to_offset + len &&
-		copy->to_offset < copy->from_offset + len)
-		return -EINVAL;
 	if (copy->from_offset >= from.attr.size)
 		len = 0;
 	else if (from.attr.size - copy->from_offset < len)
 		len = (size_t)(from.attr.size - copy->from_offset);
+	if (copy->from == copy->to && copy->from_offset < copy->to_offset + len &&
+		copy->to_offset < copy->from_offset + len)
+		return -EINVAL;
 	copy->copied = len;
 	if (len == 0) {
 		sq_touched(ch, &to);
