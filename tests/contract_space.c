@@ -283,6 +283,11 @@ static void copies_inside_a_file(void **state)
 	assert_int_equal(copied, 777);
 	kit_expect_bytes(k, ino, want, size + 100);
 	assert_int_equal(kit_copy(k, ino, 0, ino, 10, 10, &copied), 0); /* side by side */
+	/* What counts is what there is to copy, as in copy_file_range(2). */
+	assert_int_equal(kit_copy(k, ino, size, ino, size + 100, 1000, &copied), 0);
+	assert_int_equal(copied, 100);
+	assert_int_equal(kit_copy(k, ino, size + 200, ino, size + 199, 1000, &copied), 0);
+	assert_int_equal(copied, 0);
 }
 
 static void refuses_copies(void **state)

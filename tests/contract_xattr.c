@@ -179,6 +179,12 @@ static void hands_the_ttl_on(void **state)
 	assert_int_equal(kit_attr(k, file).flags & STORE_ATTR_XATTRS, STORE_ATTR_XATTRS);
 	assert_int_equal(kit_create(k, dir, NULL, S_IFREG | 0644, &ino), 0);
 	assert_int_equal(kit_attr(k, ino).ttl, 1500000000);
+	/* So have those that cannot show it. */
+	assert_int_equal(kit_symlink(k, dir, "l", "x"), 0);
+	ino = kit_lookup(k, dir, "l");
+	assert_int_equal(kit_attr(k, ino).ttl, 1500000000);
+	assert_int_equal(get(k, ino, TTL, NULL, 0), -ENODATA);
+	assert_int_equal(kit_attr(k, ino).flags, 0);
 	/* What is there keeps its own. */
 	assert_int_equal(kit_setxattr(k, dir, TTL, "9", 1, 0), 0);
 	assert_int_equal(kit_attr(k, file).ttl, 1500000000);
@@ -264,6 +270,12 @@ static void an_acl_and_the_mode_agree(void **state)
 	assert_int_equal(kit_attr(k, ino).flags & STORE_ATTR_XATTRS, 0);
 	assert_int_equal(kit_setxattr(k, ino, ACCESS, "\2\0\0\0junk", 8, 0), -EINVAL);
 	assert_int_equal(kit_setxattr(k, ino, ACCESS, "\3\0\0\0", 4, 0), -EINVAL);
+	/* What the kernel answers for filesystems of its own. */
+	a = acl_plain(6, 4, 0);
+	assert_int_equal(kit_setxattr(k, ino, DEFAULT, a.bytes, a.size, 0), -EACCES);
+	assert_int_equal(kit_symlink(k, ROOT, "l", "x"), 0);
+	assert_int_equal(
+		kit_setxattr(k, kit_lookup(k, ROOT, "l"), ACCESS, a.bytes, a.size, 0), -EOPNOTSUPP);
 
 	a = acl_with_user(7, 6, 5, 4, 1);
 	assert_int_equal(kit_setxattr(k, ino, ACCESS, a.bytes, a.size, 0), 0);

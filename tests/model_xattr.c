@@ -124,10 +124,10 @@ void model_xattr_inherit(
 	const struct model_xattr *x = find(dir, ttl_name);
 
 	inherit_mode(dir, i, caller);
-	if (x) {
+	i->attr.ttl = dir->attr.ttl;
+	/* Nothing else may have an attribute of a name that begins with "user.". */
+	if (x && (S_ISREG(i->attr.mode) || S_ISDIR(i->attr.mode)))
 		model_xattr_set(i, x->name, x->len, x->value, x->size);
-		i->attr.ttl = dir->attr.ttl;
-	}
 }
 
 void model_chmod(struct model_inode *i, uint32_t mode)
@@ -141,19 +141,26 @@ void model_chmod(struct model_inode *i, uint32_t mode)
 
 static int set_acl(struct model_inode *i, const struct change_setxattr *s, enum acl_kind kind)
 {
-	int r = acl_check(s->value, s->size);
+	bool access = kind == ACL_KIND_ACCESS;
 
+	if (S_ISLNK(i->attr.mode))
+		return -EOPNOTSUPP;
+	int r = acl_check(s->value, s->size);
 	if (r < 0)
 		return r;
 	if (acl_is_empty(s->value, s->size)) {
-		drop(i, kind == ACL_KIND_ACCESS ? ACL_ACCESS_NAME : ACL_DEFAULT_NAME);
-	} else if (kind == ACL_KIND_DEFAULT) {
+		drop(i, access ? ACL_ACCESS_NAME : ACL_DEFAULT_NAME);
+		return 0;
+	}
+	if (!access && !S_ISDIR(i->attr.mode))
+		return -EACCES;
+	if (!access) {
 		model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
 	} else {
 		bool all = acl_to_mode(s->value, s->size, &i->attr.mode);
 		keep_acl(i, s->value, s->size, all);
 	}
-	if (kind == ACL_KIND_ACCESS && s->kill_sgid)
+	if (access && s->kill_sgid)
 		i->attr.mode &= ~(uint32_t)S_ISGID;
 	return 0;
 }

@@ -156,7 +156,7 @@ void contract_reopen(struct kit *k)
 	assert_int_equal(contract_under_test->open(dir, &k->store), 0);
 }
 
-/* With arguments: only the stores of these names. */
+/* With arguments: only the stores of these names; with RECORDFS_TEST: only the tests that match. */
 static bool wanted(const char *name, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
@@ -177,9 +177,12 @@ int main(int argc, char **argv)
 		contract_xattr,
 		contract_batch,
 		contract_orphans,
+		contract_random,
 	};
 	int failed = 0;
 
+	if (getenv("RECORDFS_TEST"))
+		cmocka_set_test_filter(getenv("RECORDFS_TEST"));
 	for (size_t s = 0; s < ARRAY_LEN(stores); s++) {
 		contract_under_test = &stores[s];
 		if (!wanted(stores[s].name, argc, argv))
