@@ -14,6 +14,7 @@
  *	sqlite_names.c       changes of names
  *	sqlite_dir.c         reading names
  *	sqlite_xattr.c       extended attributes
+ *	sqlite_check*.c      verifying all of it
  */
 #pragma once
 
@@ -415,6 +416,10 @@ uint64_t sq_take_ino(struct sqlite_store *s) MUST_CHECK NONNULL(1);
  * alters its mode, and the TTL. Before sq_inode_new(); in sqlite_xattr.c. */
 int sq_xattr_inherit(struct sq_conn *c, const struct sq_inode *dir, struct sq_inode *i,
 	const struct change_caller *caller) MUST_CHECK NONNULL(1, 2, 3, 4);
+/* The attribute that is in the inode's row as well, and what its value says, in nanoseconds. May be
+ * NULL with length 0. -EINVAL: not a decimal number of seconds; in sqlite_xattr.c. */
+#define SQ_TTL_NAME "user.recordfs.ttl"
+int sq_parse_ttl(const void *value, size_t len, int64_t *ret) MUST_CHECK NONNULL(3);
 /* What chmod(2) does to an access ACL; in sqlite_xattr.c. No ACL: nothing. */
 int sq_acl_chmod(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
 /* Removes the file capabilities of an inode whose data or owner changed; in sqlite_xattr.c. */

@@ -16,7 +16,7 @@
 #define NANOSECONDS 1000000000
 
 #define NAME(literal) ((struct change_name){.bytes = (literal), .len = sizeof(literal) - 1})
-#define TTL_NAME NAME("user.recordfs.ttl")
+#define TTL_NAME NAME(SQ_TTL_NAME)
 #define CAPABILITY_NAME NAME("security.capability")
 
 /* A value, in memory of its own. */
@@ -151,8 +151,9 @@ static bool is_digit(unsigned char c)
 }
 
 /* A decimal number of seconds, "300" or "2.5", in nanoseconds. Digits past those are cut off. */
-static int parse_ttl(const unsigned char *s, size_t len, int64_t *ret)
+int sq_parse_ttl(const void *value, size_t len, int64_t *ret)
 {
+	const unsigned char *s = value;
 	int64_t seconds = 0, fraction = 0, unit = NANOSECONDS;
 	size_t k = 0, digits = 0;
 	for (; k < len && is_digit(s[k]); k++, digits++) {
@@ -251,7 +252,7 @@ int sq_apply_setxattr(struct sqlite_store *s, struct change *ch)
 	if (acl != ACL_KIND_NONE)
 		r = set_acl(&i, acl, x, &keep);
 	else if (same_name(&x->name, TTL_NAME))
-		r = parse_ttl(x->value, x->size, &i.attr.ttl);
+		r = sq_parse_ttl(x->value, x->size, &i.attr.ttl);
 	if (r == 0)
 		r = keep ? put(c, &i, &x->name, x->value, x->size) : drop(c, &i, &x->name);
 	return r < 0 ? r : finish(c, ch, &i);
