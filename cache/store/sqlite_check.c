@@ -1,0 +1,302 @@
+/* Opens a store to be checked, and goes through the checks. */
+
+#include "sqlite_check_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How long to wait for others' locks, which nobody holds for long. */
+#define BUSY_TIMEOUT_MS 10000
+/* Faults that SQLite finds in its own structures, at most. */
+#define INTEGRITY_FAULTS "1000"
+
+/* -- checks of what is there only once ----------------------------------------------------------
+ */
+
+/* The b-trees, the free list, the indexes, and the types of columns. */
+static int check_integrity(struct check *k)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(
+		k->conn->db, "PRAGMA main.integrity_check(" INTEGRITY_FAULTS ")", -1, &st, NULL);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *text = (const char *)sqlite3_column_text(st, 0);
+		if (text && strcmp(text, "ok") != 0)
+			check_fault(k, 0, -1, "%s", text);
+		rc = SQLITE_OK;
+	}
+	int r = rc == SQLITE_DONE ? 0 : check_failed(k);
+	sqlite3_finalize(st);
+	return r;
+}
+
+static int check_schema(struct check *k)
+{
+	char why[SQLITE_STORE_WHY] = "";
+	int r = sq_verify_schema(k->conn, why, sizeof why);
+	if (r != -EPROTO && r != -EIO)
+		return r;
+	const char *path = sqlite3_db_filename(k->conn->db, "main");
+	size_t len = strlen(path); /* who reads this knows which file it is about */
+	bool named = strncmp(why, path, len) == 0 && strncmp(why + len, ": ", 2) == 0;
+	check_fault(k, 0, -1, "%s", named ? why + len + 2 : why);
+	return CHECK_BROKEN;
+}
+
+static void judge_store_row(struct check *k, const struct cursor *c)
+{
+	int64_t block_size = cursor_int(c, 1), next_ino = cursor_int(c, 2), last = cursor_int(c, 3);
+	if (cursor_int(c, 0) != 16)
+		check_fault(k, 0, -1, "the store's uuid is %lld bytes long",
+			(long long)cursor_int(c, 0));
+	if (block_size != STORE_BLOCK_SIZE)
+		check_fault(k, 0, -1, "the store's block size is %lld", (long long)block_size);
+	if (next_ino <= last || next_ino > (int64_t)SQ_INO_MAX + 1)
+		check_fault(k, 0, -1,
+			"the next inode to be is %lld, but there is an inode %lld already",
+			(long long)next_ino, (long long)last);
+}
+
+static int check_store_row(struct check *k)
+{
+	struct cursor c;
+	int rows = 0;
+	int r = cursor_open(k,
+		"SELECT length(uuid), block_size, next_ino, (SELECT coalesce(max(ino), 0)"
+		" FROM inode) FROM store",
+		false, &c);
+	while (r == 0 && c.row) {
+		rows++;
+		judge_store_row(k, &c);
+		r = cursor_next(&c);
+	}
+	cursor_close(&c);
+	if (r == 0 && rows != 1)
+		check_fault(k, 0, -1, "table store has %d rows, it must have one", rows);
+	return r;
+}
+
+static const struct {
+	const char *step;
+	int (*run)(struct check *k);
+} checks[] = {
+	{"structure", check_integrity},
+	{"schema", check_schema},
+	{"store", check_store_row},
+	{"inodes", check_inodes},
+	{"orphans", check_orphans},
+	{"attributes", check_xattrs},
+	{"entries", check_entries},
+	{"order of entries", check_entry_ids},
+	{"names", check_names},
+	{"directories", check_directories},
+	{"tree", check_tree},
+	{"data", check_data},
+};
+
+/* -- opening ------------------------------------------------------------------------------------
+ */
+
+/* The log and its index beside the database. */
+struct side_files {
+	char *log;
+	char *index;
+	bool log_there;
+	bool index_there;
+};
+
+static void side_files_free(struct side_files *f)
+{
+	sqlite3_free(f->log);
+	sqlite3_free(f->index);
+}
+
+static int side_files_find(const char *path, struct side_files *ret)
+{
+	ret->log = sqlite3_mprintf("%s-wal", path);
+	ret->index = sqlite3_mprintf("%s-shm", path);
+	if (!ret->log || !ret->index)
+		return -ENOMEM;
+	ret->log_there = access(ret->log, F_OK) == 0;
+	ret->index_there = access(ret->index, F_OK) == 0;
+	return 0;
+}
+
+/* May files be made in the directory that `path` is in? */
+static bool directory_writable(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	bool writable = dir && access(dir, W_OK) == 0;
+	free(dir);
+	return writable;
+}
+
+/*
+ * Reading made SQLite create the files of the log. Opening the store for writing and closing it
+ * again takes them away, safely: SQLite does that only when nobody else has the store open, and
+ * with an empty log it writes nothing.
+ */
+static void tidy(const char *path, const struct side_files *before)
+{
+	struct stat st;
+	if (before->log_there || before->index_there || stat(before->log, &st) < 0 ||
+		st.st_size > 0 || access(path, W_OK) != 0)
+		return;
+	sqlite3 *db = NULL;
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
+		SQLITE_OK)
+		sqlite3_exec(db,
+			"PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;"
+			"SELECT count(*) FROM sqlite_schema",
+			NULL, NULL, NULL);
+	sqlite3_close(db);
+}
+
+static int is_store(const char *path, char *why, size_t why_size)
+{
+	enum sq_format format;
+	int r = sq_recognise(path, &format, why, why_size);
+	if (r < 0 || format == SQ_FORMAT_OURS)
+		return r;
+	bool empty = format == SQ_FORMAT_EMPTY;
+	snprintf(why, why_size, "%s: %s; name a recordfs store", path,
+		empty ? "an empty file" : "there is no such file");
+	return empty ? -EPROTO : -ENOENT;
+}
+
+/* What a failure that is not the store's own is told as. */
+static void explain(const char *path, const struct check *k, int r, char *why, size_t why_size)
+{
+	sqlite3 *db = k->conn ? k->conn->db : NULL;
+	int rc = db ? sqlite3_errcode(db) : SQLITE_OK;
+	if (r == -ECANCELED)
+		snprintf(why, why_size, "%s: stopped", path);
+	else if (rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY)
+		snprintf(why, why_size,
+			"%s: cannot open it and its log, which needs to make a file beside it"
+			" (or a temporary one); copy both to a directory that can be written to",
+			path);
+	else
+		snprintf(why, why_size, "%s: cannot check the store: %s", path,
+			rc == SQLITE_OK || rc == SQLITE_ROW || rc == SQLITE_DONE
+				? strerror(-r)
+				: sqlite3_errmsg(db));
+}
+
+/* The path as a URI, for that is how immutable is said. To be freed with sqlite3_free(). */
+static char *immutable_uri(const char *path)
+{
+	sqlite3_str *uri = sqlite3_str_new(NULL);
+	sqlite3_str_appendall(uri, "file:");
+	for (const char *p = path; *p; p++) {
+		if (strchr("%?#", *p))
+			sqlite3_str_appendf(uri, "%%%02X", (unsigned)*p);
+		else
+			sqlite3_str_appendchar(uri, 1, *p);
+	}
+	sqlite3_str_appendall(uri, "?immutable=1");
+	return sqlite3_str_finish(uri);
+}
+
+/* Read-only, nothing in the file may run code, what is sorted is not in memory, and what is in the
+ * log stays there. */
+static int configure(sqlite3 *db)
+{
+	sqlite3_extended_result_codes(db, 1);
+	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db,
+			"PRAGMA trusted_schema = OFF; PRAGMA temp_store = FILE;"
+			"PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+			"PRAGMA cache_size = -16384",
+			NULL, NULL, NULL);
+	return rc;
+}
+
+/* A connection that sees one moment's state, until it is closed. */
+static int begin(struct check *k, const char *path, bool immutable)
+{
+	k->conn = calloc(1, sizeof *k->conn);
+	char *uri = immutable ? immutable_uri(path) : NULL;
+	if (!k->conn || (immutable && !uri))
+		return -ENOMEM;
+	int rc = sqlite3_open_v2(uri ? uri : path, &k->conn->db,
+		SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | (uri ? SQLITE_OPEN_URI : 0), NULL);
+	sqlite3_free(uri);
+	if (rc == SQLITE_OK)
+		rc = configure(k->conn->db);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(
+			k->conn->db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+	return rc == SQLITE_OK ? 0 : check_failed(k);
+}
+
+/* What progress is measured against. */
+static int measure(struct check *k)
+{
+	struct cursor c;
+	int r = cursor_open(k,
+		"SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
+		" pragma_freelist_count, pragma_page_size",
+		false, &c);
+	if (r == 0 && c.row)
+		k->total = (uint64_t)cursor_int(&c, 0);
+	cursor_close(&c);
+	return r;
+}
+
+static int run_checks(struct check *k)
+{
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		k->step = checks[i].step;
+		if (k->handler->progress && !k->handler->progress(k->handler->arg, k->step, 0, 0))
+			return -ECANCELED;
+		int r = checks[i].run(k);
+		if (r < 0 && r != CHECK_BROKEN)
+			return r;
+	}
+	return 0;
+}
+
+static int check_all(struct check *k, const char *path, bool immutable)
+{
+	k->step = "store";
+	int r = begin(k, path, immutable);
+	if (r == 0)
+		r = measure(k);
+	if (r == 0)
+		r = run_checks(k);
+	return r == CHECK_BROKEN ? 0 : r;
+}
+
+int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
+	struct sqlite_check_summary *ret, char *why, size_t why_size)
+{
+	int r = is_store(path, why, why_size);
+	if (r < 0)
+		return r;
+	struct check k = {.handler = handler};
+	CLEANUP(side_files_free) struct side_files files = {0};
+	r = side_files_find(path, &files);
+	bool bare = !files.log_there && !files.index_there;
+	if (r == 0)
+		r = check_all(&k, path, bare && !directory_writable(path));
+	if (r < 0)
+		explain(path, &k, r, why, why_size);
+	sqlite3_finalize(k.place);
+	k.conn = sq_conn_close(k.conn);
+	if (files.index) /* else there was nothing opened either */
+		tidy(path, &files);
+	if (r == 0)
+		*ret = k.summary;
+	return r;
+}
