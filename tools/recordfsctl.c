@@ -1,0 +1,81 @@
+/* recordfsctl: looks into mounts and stores. docs/recordfsctl.1 is its manual. */
+
+#include "recordfsctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *arguments;
+	const char *help;
+} commands[] = {
+	{"stats", ctl_stats, "[--json | --watch[=SECONDS]] MOUNTPOINT",
+		"What a mount has counted since it was made.\n"
+		"  --json             as one JSON object of whole numbers\n"
+		"  --watch[=SECONDS]  a line of rates every second, or as often, until "
+		"interrupted\n"},
+	{"info", ctl_info, "[--blocks] FILE...",
+		"How files on a mount are stored and cached: blocks, holes, checksums, TTL left.\n"
+		"  --blocks           a line for each block, not for each range of like blocks\n"},
+	{"check", ctl_check, "STORE",
+		"Verifies the structure of a store and every checksum, without changing it; also\n"
+		"while it is mounted. A line for each fault; exit status 1 if there is any.\n"},
+};
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int print_help(const char *command)
+{
+	const struct command *c = find(command);
+	if (c)
+		printf("usage: recordfsctl %s %s\n\n%s  -h, --help         this text\n", c->name,
+			c->arguments, c->help);
+	return DONE;
+}
+
+static int print_all_help(void)
+{
+	printf("usage: recordfsctl COMMAND [OPTION...] ARGUMENT...\n\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		printf("recordfsctl %s %s\n", commands[i].name, commands[i].arguments);
+	printf("\n"
+	       "  -h, --help     this text; after a command, what it does\n"
+	       "  -V, --version  the version of recordfs\n"
+	       "\n"
+	       "Exit status: 0 done, 1 failed or fault found, 2 wrong usage.\n");
+	return DONE;
+}
+
+static int run(int argc, char **argv)
+{
+	if (argc < 2)
+		return misused("which command?");
+	const char *name = argv[1];
+	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "help") == 0)
+		return print_all_help();
+	if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
+		printf("recordfsctl %s\n", RECORDFS_VERSION);
+		return DONE;
+	}
+	const struct command *c = find(name);
+	if (!c)
+		return misused("there is no command '%s'", name);
+	return c->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+	/* A full disk behind standard output is a failure as well. */
+	if (fflush(stdout) != 0 || ferror(stdout))
+		status = complain("cannot write to standard output");
+	return status;
+}

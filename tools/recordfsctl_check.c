@@ -1,0 +1,110 @@
+/* recordfsctl check STORE */
+
+#include "cache/store/sqlite_check.h"
+#include "recordfsctl.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What is on the terminal's last line: so much of it has to be wiped out before a line is printed.
+ */
+struct screen {
+	bool terminal;
+	bool dirty;
+	char last[80];
+};
+
+static void wipe(struct screen *s)
+{
+	if (s->dirty)
+		fputs("\r\033[K", stderr);
+	s->dirty = false;
+	s->last[0] = '\0';
+}
+
+static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t total)
+{
+	struct screen *s = arg;
+	char line[sizeof s->last];
+	if (!s->terminal)
+		return true;
+	if (total && done)
+		snprintf(line, sizeof line, "checking %s: %" PRIu64 " %%", step,
+			(done < total ? done : total) * 100 / total);
+	else
+		snprintf(line, sizeof line, "checking %s", step);
+	if (strcmp(line, s->last) != 0) {
+		fprintf(stderr, "\r\033[K%s", line);
+		fflush(stderr);
+		snprintf(s->last, sizeof s->last, "%s", line);
+		s->dirty = true;
+	}
+	return true;
+}
+
+static void show_fault(void *arg, const struct sqlite_check_fault *f)
+{
+	wipe(arg);
+	if (f->path) {
+		print_path(stdout, f->path);
+		fputs(": ", stdout);
+	}
+	if (f->ino)
+		printf("inode %" PRId64, (int64_t)f->ino);
+	else
+		fputs("store", stdout);
+	if (f->offset >= 0)
+		printf(", offset %" PRId64, f->offset);
+	printf(": %s\n", f->what);
+	fflush(stdout);
+}
+
+static void show_summary(const char *path, const struct sqlite_check_summary *sum)
+{
+	char a[NUMBER_SIZE], b[NUMBER_SIZE], c[NUMBER_SIZE];
+	print_path(stdout, path);
+	printf(": %s inodes, %s names, %s blocks", number(sum->inodes, a), number(sum->names, b),
+		number(sum->blocks, c));
+	if (sum->unsummed)
+		printf(" (%s of them without a checksum)", number(sum->unsummed, a));
+	if (sum->orphans)
+		printf(", %s deleted files still kept", number(sum->orphans, a));
+	if (sum->faults == 0)
+		printf(": no faults\n");
+	else
+		printf(": %s %s\n", number(sum->faults, a), sum->faults == 1 ? "fault" : "faults");
+}
+
+static int check(const char *path)
+{
+	struct screen screen = {.terminal = isatty(STDERR_FILENO)};
+	struct sqlite_check_handler handler = {
+		.fault = show_fault,
+		.progress = show_progress,
+		.arg = &screen,
+	};
+	struct sqlite_check_summary sum;
+	char why[SQLITE_STORE_WHY];
+	int r = sqlite_check(path, &handler, &sum, why, sizeof why);
+	wipe(&screen);
+	if (r < 0)
+		return complain("%s", why);
+	show_summary(path, &sum);
+	return sum.faults == 0 ? DONE : FAILED;
+}
+
+int ctl_check(int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	int option;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h')
+			return print_help("check");
+		return misused_option();
+	}
+	if (argc - optind != 1)
+		return misused("check: name one STORE");
+	return check(argv[optind]);
+}

@@ -1,0 +1,138 @@
+/* What the commands of recordfsctl have in common. */
+
+#include "recordfsctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+static void say(const char *format, va_list args) PRINTF_LIKE(1, 0);
+static void say(const char *format, va_list args)
+{
+	fflush(stdout);
+	fputs("recordfsctl: ", stderr);
+	vfprintf(stderr, format, args);
+}
+
+int complain(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return FAILED;
+}
+
+int misused(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	fputs(" (try recordfsctl --help)\n", stderr);
+	return USAGE;
+}
+
+int misused_option(void)
+{
+	return USAGE;
+}
+
+static int not_on_mount(const char *path)
+{
+	complain("%s: not on a recordfs mount", path);
+	return -1;
+}
+
+static int failed(const char *path, int error)
+{
+	if (error == ENOTCONN)
+		complain("%s: the mount's daemon has died; fusermount3 -u it and mount it again",
+			path);
+	else
+		complain("%s: %s", path, strerror(error));
+	return -1;
+}
+
+int open_on_mount(const char *path)
+{
+	struct stat st;
+	struct statfs fs;
+	if (stat(path, &st) < 0 || statfs(path, &fs) < 0)
+		return failed(path, errno);
+	if (fs.f_type != FUSE_SUPER_MAGIC)
+		return not_on_mount(path);
+	/* Opening one of the others would do something, and not reach the mount. */
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+		complain("%s: neither a regular file nor a directory", path);
+		return -1;
+	}
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd < 0 ? failed(path, errno) : fd;
+}
+
+int ask_mount(int fd, const char *path, unsigned long request, void *arg)
+{
+	if (ioctl(fd, request, arg) >= 0)
+		return 0;
+	switch (errno) {
+	case ENOTTY:
+	case ENOSYS:
+	case EINVAL:
+	case EOPNOTSUPP:
+		complain("%s: not on a recordfs mount, or on one of another version", path);
+		return -1;
+	default:
+		return failed(path, errno);
+	}
+}
+
+void print_path(FILE *out, const char *path)
+{
+	for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
+		if (*p == '\\')
+			fputs("\\\\", out);
+		else if (*p < ' ' || *p == 0x7f)
+			fprintf(out, "\\%03o", (unsigned)*p);
+		else
+			fputc(*p, out);
+	}
+}
+
+const char *number(uint64_t value, char buf[NUMBER_SIZE])
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof digits, "%" PRIu64, value), at = 0;
+	for (int i = 0; i < n; i++) {
+		if (i > 0 && (n - i) % 3 == 0)
+			buf[at++] = ',';
+		buf[at++] = digits[i];
+	}
+	buf[at] = '\0';
+	return buf;
+}
+
+const char *size_of(uint64_t bytes, char buf[NUMBER_SIZE])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+	for (; value >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
+		value /= 1024;
+	snprintf(buf, NUMBER_SIZE, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return buf;
+}
+
+const char *seconds_of(int64_t nanoseconds, char buf[NUMBER_SIZE])
+{
+	snprintf(buf, NUMBER_SIZE, "%.3g s", (double)nanoseconds / 1e9);
+	return buf;
+}
