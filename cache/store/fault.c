@@ -1,13 +1,15 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-/* All constant after creation; the plan has a lock of its own. */
+/* All but the counter constant after creation; the plan has a lock of its own. */
 struct fault {
 	struct store store;
 	struct store *next;
 	struct fault_spec *spec;
+	_Atomic uint64_t failures; /* of the store, as the layer above sees them */
 };
 
 static struct fault *fault_of(struct store *s)
@@ -20,12 +22,21 @@ static struct store *next_of(struct store *s)
 	return fault_of(s)->next;
 }
 
+static int pass(struct fault *f, enum fault_point point)
+{
+	int r = fault_spec_pass(f->spec, point);
+
+	if (r < 0)
+		atomic_fetch_add(&f->failures, 1);
+	return r;
+}
+
 static int pass_commit(struct fault *f, bool durable)
 {
-	int r = fault_spec_pass(f->spec, FAULT_COMMIT);
+	int r = pass(f, FAULT_COMMIT);
 
 	if (r == 0 && durable)
-		r = fault_spec_pass(f->spec, FAULT_FLUSH);
+		r = pass(f, FAULT_FLUSH);
 	return r;
 }
 
@@ -38,7 +49,7 @@ static void fault_apply(struct store *s, struct change *const *changes, size_t n
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = changes[i];
 		bool reap = c->kind == CHANGE_REAP;
-		c->result = reap ? 0 : fault_spec_pass(f->spec, FAULT_WRITE);
+		c->result = reap ? 0 : pass(f, FAULT_WRITE);
 		if (c->result == 0) {
 			left[n_left++] = c;
 			n_reaps += reap;
@@ -59,7 +70,7 @@ static void fault_apply(struct store *s, struct change *const *changes, size_t n
 
 static int fault_flush(struct store *s)
 {
-	int r = fault_spec_pass(fault_of(s)->spec, FAULT_FLUSH);
+	int r = pass(fault_of(s), FAULT_FLUSH);
 
 	return r < 0 ? r : store_flush(next_of(s));
 }
@@ -67,7 +78,7 @@ static int fault_flush(struct store *s)
 static int fault_read(
 	struct store *s, uint64_t ino, uint64_t first, uint32_t count, struct store_span *ret)
 {
-	int r = fault_spec_pass(fault_of(s)->spec, FAULT_READ);
+	int r = pass(fault_of(s), FAULT_READ);
 
 	return r < 0 ? r : store_read(next_of(s), ino, first, count, ret);
 }
@@ -136,6 +147,7 @@ static void fault_stats(struct store *s, struct store_stats *stats)
 	store_stats(next_of(s), stats);
 	stats->faults_on = 1;
 	stats->faults_injected = fault_hits(s);
+	stats->store_failures += atomic_load(&fault_of(s)->failures);
 }
 
 static void fault_close(struct store *s)
