@@ -36,6 +36,7 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 	int r = sq_read_begin(s, &c);
 	if (r < 0)
 		return r;
+	atomic_fetch_sub(&s->reads, 1); /* neither data nor attributes nor names */
 	r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
 	if (r == 0)
 		r = sq_scalar(sq_query(c, SQ_FREE_COUNT, ""), &unused);
