@@ -258,10 +258,14 @@ static int make_room(struct sq_conn *c, uint64_t ino, const struct sq_run *new,
 	return r;
 }
 
+static int cut_holes(
+	struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last, uint64_t *cut);
+
+/* A block that was neither stored nor in a hole had vanished; it is in i->stored already. */
 static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	const unsigned char *data, size_t len)
 {
-	uint64_t ino = i->attr.ino, covered;
+	uint64_t ino = i->attr.ino, eof = sq_blocks_of(i->attr.size), covered, added = 0;
 	unsigned char sums[SQ_RUN_MAX * 8];
 	struct sq_run run = {.first = first, .data = data, .len = len, .sums = sums};
 	struct extent runs[SQ_RUN_MAX];
@@ -277,10 +281,12 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
 	if (r == 0)
 		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);
-	if (r == 0 && covered < run.count && first < sq_blocks_of(i->attr.size))
-		r = sq_holes_cut(c, i, first, last);
+	if (last >= eof)
+		added = first > eof ? run.count : last + 1 - eof;
+	if (r == 0 && covered < run.count && first < eof)
+		r = cut_holes(c, i, first, last, &added);
 	if (r == 0)
-		i->stored += run.count - covered;
+		i->stored += added;
 	return r;
 }
 
@@ -400,7 +406,9 @@ int sq_holes_next(struct sq_conn *c, uint64_t ino, uint64_t from, uint64_t to, u
 	return r;
 }
 
-int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last)
+/* sq_holes_cut(), and adds to *cut how many blocks of holes that were. */
+static int cut_holes(
+	struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last, uint64_t *cut)
 {
 	struct hole h;
 	int r;
@@ -410,6 +418,7 @@ int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t
 		struct hole right = {.first = last + 1, .reserved = h.reserved};
 		left.count = h.first < first ? first - h.first : 0;
 		right.count = end > last + 1 ? end - last - 1 : 0;
+		*cut += h.count - left.count - right.count;
 		r = delete_hole(c, i, &h);
 		if (r == 0)
 			r = put_hole(c, i, &left);
@@ -419,6 +428,12 @@ int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t
 			return r;
 	}
 	return r;
+}
+
+int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last)
+{
+	uint64_t cut = 0;
+	return cut_holes(c, i, first, last, &cut);
 }
 
 /* Joins the neighbour of [h->first, + count) that has block `at` to it, when they are alike. */

@@ -177,6 +177,8 @@ static int truncate_file(struct sqlite_store *s, struct sq_inode *i, uint64_t si
 		r = sq_blocks_delete(s->writer, i, new, old - 1, 0, &more);
 	if (r == 0 && new < old)
 		r = sq_holes_cut(s->writer, i, new, old - 1);
+	if (r == 0 && new == 0)
+		i->stored = 0; /* also when rows had vanished: an emptied file is whole again */
 	if (r == 0 && new > old)
 		r = sq_holes_add(s->writer, i, old, new - 1, false);
 	if (r == 0)
