@@ -47,8 +47,13 @@ finds 'a wrong number of blocks' "UPDATE inode SET blocks = blocks + 1 WHERE ino
 finds 'an attribute of no inode' "INSERT INTO xattr VALUES(4242, x'61', x'62')"
 finds 'a type that does not match' "UPDATE dentry SET type = 16384 WHERE name = CAST('numbers' AS BLOB)"
 
-# A damaged page
-cp "$STORE" damaged.db
-pages=$(($(stat -c %s damaged.db) / 4096))
-dd if=/dev/urandom of=damaged.db bs=4096 seek=$((pages / 2)) count=2 conv=notrunc status=none
-refuse recordfsctl check damaged.db
+# A damaged page: the roots of tables
+for table in block inode dentry; do
+	rm -f damaged.db*
+	cp "$STORE" damaged.db
+	page=$(sqlite3 damaged.db "SELECT rootpage FROM sqlite_schema WHERE name = '$table'")
+	size=$(sqlite3 damaged.db 'PRAGMA page_size')
+	head -c "$size" /dev/urandom |
+		dd iflag=fullblock of=damaged.db bs="$size" seek=$((page - 1)) conv=notrunc status=none
+	refuse recordfsctl check damaged.db
+done

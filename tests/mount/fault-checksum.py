@@ -6,7 +6,7 @@ from lib import *
 B = 4096
 daemon = Daemon()
 (MNT / "dir").mkdir()
-NAMES = ("flipped", "vanished", "swapped", "short")
+NAMES = ("flipped", "vanished", "emptied", "swapped", "short")
 files = {name: MNT / "dir" / name for name in NAMES}
 data = {}
 for name, path in files.items():
@@ -34,7 +34,8 @@ db = sqlite3.connect(STORE, isolation_level=None)
 row = bytearray(db.execute("SELECT data FROM block WHERE key = ?", (key("flipped", 3),)).fetchone()[0])
 row[place("flipped", 3) + 7] ^= 1
 db.execute("UPDATE block SET data = ? WHERE key = ?", (bytes(row), key("flipped", 3)))
-db.execute("DELETE FROM block WHERE key = ?", (key("vanished", 3),))
+for name in ("vanished", "emptied"):
+    db.execute("DELETE FROM block WHERE key = ?", (key(name, 3),))
 first, second = key("swapped", 2), key("swapped", 5)
 if first != second:
     db.execute("UPDATE block SET key = -1 WHERE key = ?", (first,))
@@ -74,9 +75,9 @@ def bad_blocks(name):
 
 fails(errno.EIO, files["flipped"].read_bytes)
 same([3], bad_blocks("flipped"))
-assert 3 in bad_blocks("vanished")
+same([3], bad_blocks("vanished"))
 same([2, 5], bad_blocks("swapped"))
-assert 7 in bad_blocks("short")
+same([7], bad_blocks("short"))
 failures = daemon.stats()["checksum_failures"]
 assert failures >= 5, failures
 text = log.read_text(errors="replace")
@@ -90,7 +91,14 @@ same(B, os.pwrite(fd, data["flipped"][3 * B:4 * B], 3 * B))
 os.close(fd)
 same(data["flipped"], files["flipped"].read_bytes())
 same([], bad_blocks("flipped"))
-for name in ("swapped", "short", "vanished"):
+# What had vanished comes back with its block, and what is made a hole afterwards is one
+fd = os.open(files["vanished"], os.O_RDWR)
+same(B, os.pwrite(fd, data["vanished"][3 * B:4 * B], 3 * B))
+same([], bad_blocks("vanished"))
+fallocate(fd, 3, 0, B)  # KEEP_SIZE, PUNCH_HOLE
+same(bytes(B) + data["vanished"][B:], os.pread(fd, 8 * B, 0))
+os.close(fd)
+for name in ("swapped", "short", "emptied"):
     files[name].write_bytes(data[name])
     same(data[name], files[name].read_bytes())
 done(daemon)

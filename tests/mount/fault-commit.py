@@ -30,6 +30,8 @@ def try_rule(rule, crash):
         fails(errno.EIO, os.ftruncate, fd, 10)
         views.verify(data, f"{rule}: truncate")
         if rule.startswith("flush"):
+            # A name is committed without a flush; what was not flushed cannot be promised
+            os.mkdir(MNT / f"unflushed-{crash}")
             fails(errno.EIO, os.fsync, fd)
         else:
             fails(errno.EIO, os.mkdir, MNT / "never")
