@@ -69,11 +69,14 @@ void op_setattr(
 	 * without saying anything of the mode is it for the store to do. */
 	c.caller.kill_suid = c.caller.kill_suid && c.setattr.mask & STORE_SET_SIZE &&
 			     !(c.setattr.mask & STORE_SET_MODE);
-	int r = reply_apply(fs_of(req), &c);
-	if (r < 0)
-		reply_error(req, OP_SETATTR, r);
-	else
+	struct fs *fs = fs_of(req);
+	int r = reply_apply(fs, &c);
+	if (r == 0) {
 		reply_attr(req, &c.touched[0]);
+	} else {
+		reply_error(req, OP_SETATTR, r);
+		reply_doubt(fs, &c, ino);
+	}
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino)

@@ -129,6 +129,7 @@ static void write_failed(
 	struct fs *fs = fs_of(req);
 	reply_error(req, OP_WRITE, c->result);
 	notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
+	reply_doubt(fs, c, ino);
 	reply_log_failure(fs, OP_WRITE, ino, (int64_t)off, c->result);
 }
 
@@ -200,15 +201,18 @@ void op_fallocate(
 	fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
 	(void)fi;
+	struct fs *fs = fs_of(req);
 	struct change c = reply_change(req, CHANGE_ALLOCATE);
 	c.allocate =
 		(struct change_allocate){.ino = ino, .offset = (uint64_t)off, .len = (uint64_t)len};
 	int r = off < 0 || len <= 0 ? -EINVAL : allocate_mode(mode, &c.allocate.mode);
 	if (r == 0)
-		r = reply_apply(fs_of(req), &c);
+		r = reply_apply(fs, &c);
 	reply_error(req, OP_FALLOCATE, r);
 	if (r == 0)
-		refresh_suid(fs_of(req), &c, ino);
+		refresh_suid(fs, &c, ino);
+	else
+		reply_doubt(fs, &c, ino);
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
@@ -234,6 +238,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
 	int r = reply_apply(fs, &c);
 	if (r < 0) {
 		reply_error(req, OP_COPY, r);
+		reply_doubt(fs, &c, to);
 		return;
 	}
 	fuse_reply_write(req, c.copy.copied);

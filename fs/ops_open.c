@@ -33,6 +33,9 @@ static int truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
 	int r = reply_apply(fs_of(req), &c);
 	if (r == 0)
 		*attr = c.touched[0];
+	else
+		reply_doubt(
+			fs_of(req), &c, ino); /* open(2) holds no pages: no need to reply first */
 	return r;
 }
 
@@ -56,12 +59,13 @@ static int open_record(
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = fs_of(req); /* the request is gone with its reply */
 	struct store_attr attr;
 	int r = open_record(req, ino, fi, &attr);
 	if (r < 0)
 		reply_error(req, OP_OPEN, r);
 	else if (fuse_reply_open(req, fi) < 0)
-		reply_close(fs_of(req), ino);
+		reply_close(fs, ino);
 }
 
 /* A record of that name was there after all: others may make them behind the kernel's back. */

@@ -10,15 +10,24 @@
 #include <string.h>
 
 #define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
 #define TTL "user.recordfs.ttl"
 
 /* Names longer than this are none (XATTR_NAME_MAX). */
 #define NAME_MAX_LEN 255u
 
-static bool name_is_possible(const char *name)
+/* 0, or what is wrong with the name: it is too long, or of a namespace that there is not. */
+static int check_name(const char *name)
 {
-	size_t len = strlen(name);
-	return len > 0 && len <= NAME_MAX_LEN;
+	static const char *const spaces[] = {"user.", "trusted.", "security."};
+	if (strlen(name) > NAME_MAX_LEN)
+		return -ERANGE;
+	if (!strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT))
+		return 0;
+	for (unsigned i = 0; i < ARRAY_LEN(spaces); i++)
+		if (!strncmp(name, spaces[i], strlen(spaces[i])) && name[strlen(spaces[i])])
+			return 0;
+	return -EOPNOTSUPP;
 }
 
 static bool caller_in_group(fuse_req_t req, gid_t gid)
@@ -72,12 +81,8 @@ void op_setxattr(
 		.value = value,
 		.size = size,
 		.flags = flags};
-	int r = 0;
-	if (!name_is_possible(name))
-		r = -ERANGE;
-	else if (size > STORE_XATTR_MAX)
-		r = -E2BIG;
-	else if (!strcmp(name, ACL_ACCESS))
+	int r = size > STORE_XATTR_MAX ? -E2BIG : check_name(name);
+	if (r == 0 && !strcmp(name, ACL_ACCESS))
 		r = must_kill_sgid(req, ino, &c.setxattr.kill_sgid);
 	if (r == 0)
 		r = reply_apply(fs, &c);
@@ -89,15 +94,13 @@ void op_setxattr(
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct fs *fs = fs_of(req);
-	if (!name_is_possible(name)) {
-		fuse_reply_err(req, ERANGE);
-		return;
-	}
 	if (size > STORE_XATTR_MAX)
 		size = STORE_XATTR_MAX;
 	char *buf = size ? malloc(size) : NULL;
-	ssize_t r = -ENOMEM;
-	if (buf || !size)
+	ssize_t r = check_name(name);
+	if (r == 0 && size && !buf)
+		r = -ENOMEM;
+	if (r == 0)
 		r = store_getxattr(fs->store, ino, name, strlen(name), buf, size);
 	if (r < 0)
 		reply_error(req, OP_GETXATTR, (int)r);
@@ -151,7 +154,9 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	struct fs *fs = fs_of(req);
 	struct change c = reply_change(req, CHANGE_REMOVEXATTR);
 	c.removexattr = (struct change_removexattr){.ino = ino, .name = {name, strlen(name)}};
-	int r = name_is_possible(name) ? reply_apply(fs, &c) : -ERANGE;
+	int r = check_name(name);
+	if (r == 0)
+		r = reply_apply(fs, &c);
 	reply_error(req, OP_REMOVEXATTR, r);
 	if (r == 0)
 		refresh_kernel(fs, ino, name);

@@ -73,6 +73,12 @@ int reply_apply(struct fs *fs, struct change *c)
 	return r;
 }
 
+void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino)
+{
+	if (c->result < 0 && c->doubtful)
+		notify_stale(fs->notify, ino, 0, 0);
+}
+
 void reply_error(fuse_req_t req, enum fs_op op, int error)
 {
 	fuse_reply_err(req, errors_reply(op, error));

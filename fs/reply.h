@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "fs.h"
 
+/* Not after the reply: the request is gone with it. */
 static inline struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -20,6 +21,10 @@ struct change reply_change(fuse_req_t req, enum change_kind kind) NONNULL(1);
 
 /* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. */
 int reply_apply(struct fs *fs, struct change *c) MUST_CHECK NONNULL(1, 2);
+
+/* After the reply to a change that failed: when the store has it nevertheless, or it cannot be
+ * told, the kernel must not keep what it has of the inode. */
+void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
 /* Answers with `error`, 0 or a negative errno of the store, as `op` may show it. */
 void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
