@@ -151,7 +151,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		.append = fi->flags & O_APPEND && !fi->writepage};
 	if (fi->writepage)
 		c.caller.kill_suid = false;
-	if (reply_apply(fs, &c) < 0) {
+	/* On a handle without the page cache the kernel leaves O_SYNC and O_DSYNC to us. */
+	if (reply_apply_durably(fs, &c, fi->flags & O_DSYNC) < 0) {
 		write_failed(req, ino, (uint64_t)off, size, &c);
 		return;
 	}

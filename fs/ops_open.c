@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -24,6 +25,24 @@ static void choose_caching(
 	fi->parallel_direct_writes = 1;
 #endif
 }
+
+/* Several may write to one record at once, so that their writes share a commit: the store keeps
+ * each of them whole. libfuse before 3.15 has no word for that, but lets us write the reply
+ * ourselves. */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	return fuse_reply_open(req, fi);
+}
+#else
+static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	struct fuse_open_out out = {.fh = fi->fh,
+		.open_flags = fi->keep_cache ? FOPEN_KEEP_CACHE
+					     : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES};
+	return fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+#endif
 
 /* O_TRUNC: the kernel leaves it to open, and times change even when the file is empty already. */
 static int truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
@@ -64,7 +83,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = open_record(req, ino, fi, &attr);
 	if (r < 0)
 		reply_error(req, OP_OPEN, r);
-	else if (fuse_reply_open(req, fi) < 0)
+	else if (reply_open(req, fi) < 0)
 		reply_close(fs, ino);
 }
 

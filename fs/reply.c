@@ -67,7 +67,12 @@ static void settle_names(struct fs *fs, const struct change *c)
 
 int reply_apply(struct fs *fs, struct change *c)
 {
-	int r = store_apply_one(fs->store, c, false);
+	return reply_apply_durably(fs, c, false);
+}
+
+int reply_apply_durably(struct fs *fs, struct change *c, bool durable)
+{
+	int r = store_apply_one(fs->store, c, durable);
 	if (r == 0)
 		settle_names(fs, c);
 	return r;

@@ -19,8 +19,10 @@ bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 /* A change of `kind` on behalf of the caller of `req`, now. */
 struct change reply_change(fuse_req_t req, enum change_kind kind) NONNULL(1);
 
-/* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. */
+/* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. The
+ * second one flushes it whatever the level of durability, for handles with O_SYNC. */
 int reply_apply(struct fs *fs, struct change *c) MUST_CHECK NONNULL(1, 2);
+int reply_apply_durably(struct fs *fs, struct change *c, bool durable) MUST_CHECK NONNULL(1, 2);
 
 /* After the reply to a change that failed: when the store has it nevertheless, or it cannot be
  * told, the kernel must not keep what it has of the inode. */
