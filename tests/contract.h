@@ -6,6 +6,12 @@
 
 #include "kit.h"
 
+/* What a store is to be opened with. */
+struct contract_limits {
+	bool readonly;
+	uint64_t max_size; /* bytes; 0: none */
+};
+
 /* How to make a store of one kind. */
 struct contract_store {
 	const char *name;
@@ -24,6 +30,7 @@ int contract_teardown(void **state);
 
 /* Closes the store and opens it again (only if it is lasting). */
 void contract_reopen(struct kit *k);
+void contract_reopen_as(struct kit *k, struct contract_limits limits);
 
 /* The groups: how many tests failed. */
 int contract_data(void);
@@ -35,4 +42,5 @@ int contract_attr(void);
 int contract_xattr(void);
 int contract_batch(void);
 int contract_orphans(void);
+int contract_limits(void);
 int contract_random(void);

@@ -12,7 +12,9 @@
 
 const struct contract_store *contract_under_test;
 
-static char dir[64]; /* of the test that runs */
+/* Of the test that runs. */
+static char dir[64];
+static struct contract_limits limits;
 
 static int open_model(const char *where, struct store **ret)
 {
@@ -24,7 +26,12 @@ static int open_model(const char *where, struct store **ret)
 static int open_sqlite(const char *where, struct store **ret)
 {
 	char path[sizeof dir + 16], why[SQLITE_STORE_WHY];
-	struct sqlite_config config = {.path = path, .busy_timeout_ms = 5000};
+	struct sqlite_config config = {
+		.path = path,
+		.readonly = limits.readonly,
+		.max_size = limits.max_size,
+		.busy_timeout_ms = 5000,
+	};
 
 	snprintf(path, sizeof path, "%s/store.db", where);
 	int r = sqlite_store_open(&config, ret, why, sizeof why);
@@ -125,6 +132,7 @@ int contract_setup(void **state)
 {
 	struct store *s = NULL;
 
+	limits = (struct contract_limits){0};
 	strcpy(dir, "/tmp/recordfs-contract-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
@@ -149,11 +157,17 @@ int contract_teardown(void **state)
 	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-void contract_reopen(struct kit *k)
+void contract_reopen_as(struct kit *k, struct contract_limits as)
 {
 	assert_true(contract_under_test->lasting);
 	k->store = store_close(k->store);
+	limits = as;
 	assert_int_equal(contract_under_test->open(dir, &k->store), 0);
+}
+
+void contract_reopen(struct kit *k)
+{
+	contract_reopen_as(k, (struct contract_limits){0});
 }
 
 /* With arguments: only the stores of these names; with RECORDFS_TEST: only the tests that match. */
@@ -177,6 +191,7 @@ int main(int argc, char **argv)
 		contract_xattr,
 		contract_batch,
 		contract_orphans,
+		contract_limits,
 		contract_random,
 	};
 	int failed = 0;

@@ -66,8 +66,8 @@ struct change_name {
 	size_t len;
 };
 
-/* On whose behalf: owner of what is created, and whether setuid and setgid bits (and file
- * capabilities) are cleared by a change of data. */
+/* On whose behalf: owner of what is created, and whether setuid and setgid bits are cleared by a
+ * change of data. (File capabilities always are, and all three by a change of the owner.) */
 struct change_caller {
 	uint32_t uid;
 	uint32_t gid;
