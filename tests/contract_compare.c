@@ -7,11 +7,11 @@
 
 uint64_t compare_step;
 
-#define SAME(a, b, ...)                                                                            \
+#define SAME(a, b, kind, thing)                                                                    \
 	do {                                                                                       \
 		long long a_ = (long long)(a), b_ = (long long)(b);                                \
 		if (a_ != b_)                                                                      \
-			differ(#a, a_, b_, __VA_ARGS__);                                           \
+			differ(#a, a_, b_, (int)(kind), thing);                                    \
 	} while (0)
 
 static void differ(const char *what, long long a, long long b, int kind, unsigned thing)
