@@ -67,8 +67,8 @@ build() {
 	if [ ! -f "$dir/build.ninja" ]; then
 		quiet configuring meson setup "$dir" "$top" "${options[@]}" || return
 	elif [ "$list" != "$(cat "$dir/mount-tests" 2>/dev/null)" ]; then
-		quiet configuring meson setup --reconfigure "$dir" "$top" "${options[@]}" || return
+		quiet configuring meson setup --reconfigure "$dir" "$top" || return
 	fi
 	printf '%s\n' "$list" >"$dir/mount-tests"
-	quiet building ninja -C "$dir" "$@"
+	quiet building ninja --quiet -C "$dir" "$@"
 }
