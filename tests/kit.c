@@ -169,7 +169,7 @@ void kit_look(struct kit *k)
 
 void kit_apply_batch(struct kit *k, struct change *changes, size_t n)
 {
-	struct change *table[STORE_BATCH_MAX];
+	struct change *table[STORE_BATCH_MAX] = {NULL};
 
 	for (size_t i = 0; i < n; i++) {
 		changes[i].now = k->now += 1000000007;

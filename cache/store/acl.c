@@ -169,6 +169,8 @@ bool acl_to_mode(const void *acl, size_t size, uint32_t *mode)
 bool acl_inherit(void *acl, size_t size, uint32_t *mode)
 {
 	struct classes c = find_classes(acl, size);
+	if (!c.owner || !c.group || !c.other)
+		return true; /* not one: nothing to inherit */
 	set_perm(c.owner, entry_perm(c.owner) & *mode >> 6);
 	set_perm(c.group, entry_perm(c.group) & *mode >> 3);
 	set_perm(c.other, entry_perm(c.other) & *mode);
@@ -180,6 +182,8 @@ bool acl_inherit(void *acl, size_t size, uint32_t *mode)
 void acl_chmod(void *acl, size_t size, uint32_t mode)
 {
 	struct classes c = find_classes(acl, size);
+	if (!c.owner || !c.group || !c.other)
+		return;
 	set_perm(c.owner, mode >> 6);
 	set_perm(c.group, mode >> 3);
 	set_perm(c.other, mode);

@@ -14,6 +14,8 @@
 		if (call) {                                                                        \
 		}                                                                                  \
 	} while (0)
+/* Only used by an assert, which a release build leaves out. */
+#define MAYBE_UNUSED __attribute__((unused))
 #define NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 

@@ -11,48 +11,50 @@ static int checked(ssize_t r)
 	return (int)r;
 }
 
-static bool name_is_sane(const char *name, size_t len)
+MAYBE_UNUSED static bool name_is_sane(const char *name, size_t len)
 {
 	return len > 0 && !memchr(name, '/', len) && !memchr(name, '\0', len);
 }
 
 /* What no caller may ask for, because the store would have no answer to it. */
-static void check_change(const struct change *c)
+MAYBE_UNUSED static bool change_is_sane(const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_WRITE:
-		assert(c->write.len > 0 && c->write.len <= STORE_WRITE_MAX);
-		break;
+		return c->write.len > 0 && c->write.len <= STORE_WRITE_MAX;
 	case CHANGE_ALLOCATE:
-		assert(c->allocate.len > 0);
-		break;
+		return c->allocate.len > 0;
 	case CHANGE_COPY:
-		assert(c->copy.len > 0 && c->copy.len <= STORE_WRITE_MAX);
-		break;
+		return c->copy.len > 0 && c->copy.len <= STORE_WRITE_MAX;
 	case CHANGE_CREATE:
-		assert(!c->create.name.bytes ||
-			name_is_sane(c->create.name.bytes, c->create.name.len));
-		break;
+		return !c->create.name.bytes ||
+		       name_is_sane(c->create.name.bytes, c->create.name.len);
 	case CHANGE_LINK:
-		assert(name_is_sane(c->link.name.bytes, c->link.name.len));
-		break;
+		return name_is_sane(c->link.name.bytes, c->link.name.len);
 	case CHANGE_UNLINK:
-		assert(name_is_sane(c->unlink.name.bytes, c->unlink.name.len));
-		break;
+		return name_is_sane(c->unlink.name.bytes, c->unlink.name.len);
 	case CHANGE_RENAME:
-		assert(name_is_sane(c->rename.name.bytes, c->rename.name.len));
-		assert(name_is_sane(c->rename.new_name.bytes, c->rename.new_name.len));
-		break;
+		return name_is_sane(c->rename.name.bytes, c->rename.name.len) &&
+		       name_is_sane(c->rename.new_name.bytes, c->rename.new_name.len);
 	case CHANGE_SETXATTR:
-		assert(c->setxattr.name.len > 0 && c->setxattr.size <= STORE_XATTR_MAX);
-		break;
+		return c->setxattr.name.len > 0 && c->setxattr.size <= STORE_XATTR_MAX;
 	case CHANGE_REMOVEXATTR:
-		assert(c->removexattr.name.len > 0);
-		break;
+		return c->removexattr.name.len > 0;
 	case CHANGE_SETATTR:
 	case CHANGE_REAP:
-		break;
+		return true;
 	}
+	return false;
+}
+
+/* What the store may answer: a change that failed leaves nothing behind, in its results either. */
+MAYBE_UNUSED static bool result_is_sane(const struct change *c)
+{
+	if (c->result > 0 || c->result < -4095 || c->n_touched > CHANGE_TOUCHED_MAX)
+		return false;
+	if (c->result == 0)
+		return true;
+	return c->n_touched == 0 && (c->kind != CHANGE_WRITE || (!c->write.head && !c->write.tail));
 }
 
 void store_apply(struct store *s, struct change *const *changes, size_t n, bool durable)
@@ -60,7 +62,7 @@ void store_apply(struct store *s, struct change *const *changes, size_t n, bool 
 	assert(n > 0 && n <= STORE_BATCH_MAX);
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = changes[i];
-		check_change(c);
+		assert(change_is_sane(c));
 		c->result = -EIO;
 		c->doubtful = false;
 		c->n_touched = 0;
@@ -68,14 +70,8 @@ void store_apply(struct store *s, struct change *const *changes, size_t n, bool 
 			c->write.head = c->write.tail = NULL;
 	}
 	s->ops->apply(s, changes, n, durable);
-	for (size_t i = 0; i < n; i++) {
-		const struct change *c = changes[i];
-		assert(c->result <= 0 && c->result >= -4095);
-		assert(c->n_touched <= CHANGE_TOUCHED_MAX);
-		assert(c->result == 0 || c->n_touched == 0);
-		assert(c->kind != CHANGE_WRITE || c->result == 0 ||
-			(!c->write.head && !c->write.tail));
-	}
+	for (size_t i = 0; i < n; i++)
+		assert(result_is_sane(changes[i]));
 }
 
 int store_apply_one(struct store *s, struct change *c, bool durable)
