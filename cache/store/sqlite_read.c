@@ -36,6 +36,7 @@ struct reading {
 	const struct sq_inode *i;
 	uint64_t first; /* wanted: [first, end) */
 	uint64_t end;
+	uint64_t eof; /* blocks of the file */
 	struct store_span *span;
 };
 
@@ -72,7 +73,7 @@ static int append_holes(struct reading *rd, uint64_t to)
 
 static int append_run(struct reading *rd, const struct sq_run *run)
 {
-	for (uint32_t n = 0; n < run->count; n++) {
+	for (uint32_t n = 0; n < run->count && run->first + n < rd->eof; n++) {
 		uint64_t at = run->first + n;
 		bool wanted = at >= rd->first && at < rd->end;
 		if (!wanted && rd->span->count == ARRAY_LEN(rd->span->blocks))
@@ -112,8 +113,11 @@ static int read_blocks(struct reading *rd)
 		r = sq_run_columns(st, &run);
 		if (r == 0 && run.first + run.count <= rd->first)
 			continue;
-		if (r == 0 && run.first < rd->first)
+		if (r == 0 && run.first < rd->first && rd->span->count == 0)
 			rd->span->first = run.first;
+		/* Rows that overlap: the span would hold blocks in wrong places, and too many. */
+		if (r == 0 && run.first < rd->span->first + rd->span->count)
+			r = -EIO;
 		if (r == 0)
 			r = append_holes(rd, run.first);
 		if (r == 0)
@@ -144,7 +148,8 @@ int sq_read(
 	ret->count = 0;
 	if (r == 0) {
 		uint64_t eof = sq_blocks_of(i.attr.size);
-		struct reading rd = {.s = s, .c = c, .i = &i, .first = first, .span = ret};
+		struct reading rd = {
+			.s = s, .c = c, .i = &i, .first = first, .eof = eof, .span = ret};
 		rd.end = first + count < eof ? first + count : eof;
 		ret->attr = i.attr;
 		if (first < rd.end)

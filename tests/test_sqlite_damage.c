@@ -1,0 +1,86 @@
+/*
+ * Files that no store would write: rows that overlap, counts that lie. Whatever a file holds, the
+ * store answers with data that belongs there or with an error, and never leaves its memory.
+ */
+#include "store_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BLOCKS 512u /* what one read may ask for */
+
+static struct store_span span;
+
+/* A row of data of `count` blocks at `block` of inode `ino`, without checksums. */
+static void put_row(struct store_file *f, uint64_t ino, unsigned block, unsigned count)
+{
+	char sql[160];
+	snprintf(sql, sizeof sql,
+		"INSERT OR REPLACE INTO block VALUES((%llu << 30) + %u, NULL, zeroblob(%u))",
+		(unsigned long long)ino, block, count * STORE_BLOCK_SIZE);
+	store_file_sql(f, sql);
+}
+
+/* Every block of the file has a row, each one as long as its chunk allows. */
+static void test_overlapping_rows(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(
+		store_file_write(f, ino, 0, 'a', (size_t)BLOCKS * STORE_BLOCK_SIZE, true), 0);
+	store_file_close(f);
+	char sql[512];
+	snprintf(sql, sizeof sql,
+		"WITH RECURSIVE n(b) AS (SELECT 0 UNION ALL SELECT b + 1 FROM n WHERE b < 511)"
+		" INSERT OR REPLACE INTO block"
+		" SELECT (%llu << 30) + b, NULL, zeroblob((16 - b %% 16) * 4096) FROM n",
+		(unsigned long long)ino);
+	store_file_sql(f, sql);
+	store_file_open(f);
+	assert_int_equal(store_read(f->store, ino, 0, BLOCKS, &span), -EIO);
+	assert_int_equal(store_read(f->store, ino, 8, 32, &span), -EIO);
+}
+
+/* A row reaches over the next one: what follows must not be taken for other blocks. */
+static void test_one_row_over_another(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', 32 * STORE_BLOCK_SIZE, true), 0);
+	store_file_close(f);
+	put_row(f, ino, 9, 2);
+	store_file_open(f);
+	assert_int_equal(store_read(f->store, ino, 0, 32, &span), -EIO);
+	/* What is not concerned can be read. */
+	assert_int_equal(store_read(f->store, ino, 16, 16, &span), 0);
+	assert_int_equal(span.count, 16);
+	store_span_release(&span);
+}
+
+/* A row reaches past the end of the file: nothing past it is shown. */
+static void test_row_past_the_end(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', 2 * STORE_BLOCK_SIZE, true), 0);
+	store_file_close(f);
+	put_row(f, ino, 0, 8);
+	store_file_open(f);
+	assert_int_equal(store_read(f->store, ino, 0, 8, &span), 0);
+	assert_int_equal(span.count, 2);
+	store_span_release(&span);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_overlapping_rows, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_one_row_over_another, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_row_past_the_end, store_file_setup, store_file_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
