@@ -18,24 +18,35 @@ static sqlite3_vfs *real_vfs;
 static sqlite3_vfs shim;
 static sqlite3_io_methods methods;
 
-/* Guards the plan. */
+struct plan {
+	unsigned ops; /* 0: none */
+	int after;
+	bool forever;
+	int rc;
+};
+
+/* Guards the plans, and what is noted of the log. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned plan_ops;
-static int plan_after;
-static bool plan_forever;
-static int plan_rc;
-static int plan_hits;
+static struct plan plans[1 + FAULT_PLANS]; /* the first one is in force */
+static int hits;
+static bool log_dirty;
 
 static int fault(unsigned op)
 {
 	int rc = SQLITE_OK;
 	pthread_mutex_lock(&lock);
-	if ((plan_ops & op) && plan_after-- <= 0) {
-		rc = plan_rc;
-		plan_hits++;
-		if (!plan_forever)
-			plan_ops = 0;
+	if ((plans[0].ops & op) && plans[0].after-- <= 0) {
+		rc = plans[0].rc;
+		hits++;
+		if (!plans[0].forever) {
+			memmove(plans, plans + 1, sizeof plans - sizeof *plans);
+			plans[FAULT_PLANS] = (struct plan){0};
+		}
 	}
+	if (op == FAULT_LOG_WRITE)
+		log_dirty = true;
+	else if (op == FAULT_LOG_SYNC && rc == SQLITE_OK)
+		log_dirty = false;
 	pthread_mutex_unlock(&lock);
 	return rc;
 }
@@ -43,21 +54,45 @@ static int fault(unsigned op)
 void fault_vfs_arm(unsigned ops, int after, bool forever, int rc)
 {
 	pthread_mutex_lock(&lock);
-	plan_ops = ops;
-	plan_after = after;
-	plan_forever = forever;
-	plan_rc = rc;
-	plan_hits = 0;
+	memset(plans, 0, sizeof plans);
+	plans[0] = (struct plan){.ops = ops, .after = after, .forever = forever, .rc = rc};
+	hits = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+void fault_vfs_then(unsigned ops, int after, bool forever, int rc)
+{
+	pthread_mutex_lock(&lock);
+	size_t n = 0;
+	while (n < FAULT_PLANS && plans[n].ops)
+		n++;
+	plans[n] = (struct plan){.ops = ops, .after = after, .forever = forever, .rc = rc};
 	pthread_mutex_unlock(&lock);
 }
 
 int fault_vfs_disarm(void)
 {
 	pthread_mutex_lock(&lock);
-	plan_ops = 0;
-	int hits = plan_hits;
+	memset(plans, 0, sizeof plans);
+	int n = hits;
 	pthread_mutex_unlock(&lock);
-	return hits;
+	return n;
+}
+
+int fault_vfs_hits(void)
+{
+	pthread_mutex_lock(&lock);
+	int n = hits;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+bool fault_vfs_log_dirty(void)
+{
+	pthread_mutex_lock(&lock);
+	bool dirty = log_dirty;
+	pthread_mutex_unlock(&lock);
+	return dirty;
 }
 
 static sqlite3_file *real_of(sqlite3_file *f)
@@ -83,6 +118,11 @@ static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 
 static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
+	if (((struct fault_file *)(void *)f)->write_op == FAULT_LOG_WRITE) {
+		pthread_mutex_lock(&lock);
+		log_dirty = true;
+		pthread_mutex_unlock(&lock);
+	}
 	return real_of(f)->pMethods->xTruncate(real_of(f), size);
 }
 

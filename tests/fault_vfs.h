@@ -22,5 +22,15 @@ void fault_vfs_install(void);
  * from then on) with SQLite's code `rc`. Replaces an earlier plan. */
 void fault_vfs_arm(unsigned ops, int after, bool forever, int rc);
 
+/* One more plan, that comes into force when the one before is used up (it must not be `forever`).
+ * At most FAULT_PLANS of them wait. */
+#define FAULT_PLANS 4
+void fault_vfs_then(unsigned ops, int after, bool forever, int rc);
+
 /* No more faults. Returns how many there were since fault_vfs_arm(). */
 int fault_vfs_disarm(void);
+/* How many there were so far. */
+int fault_vfs_hits(void);
+
+/* Was the log written to, or cut off, since it was last flushed? Then power failure may undo it. */
+bool fault_vfs_log_dirty(void);

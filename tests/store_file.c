@@ -8,7 +8,8 @@
 
 int store_file_try_open(struct store_file *f, bool readonly)
 {
-	struct sqlite_config cfg = {.path = f->path, .readonly = readonly, .busy_timeout_ms = 5000};
+	struct sqlite_config cfg = {
+		.path = f->path, .readonly = readonly, .busy_timeout_ms = f->busy_timeout_ms};
 	return sqlite_store_open(&cfg, &f->store, f->why, sizeof f->why);
 }
 
@@ -30,6 +31,7 @@ int store_file_setup(void **state)
 	snprintf(f->dir, sizeof f->dir, "/tmp/recordfs-file-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof f->path, "%s/store.db", f->dir);
+	f->busy_timeout_ms = 5000;
 	store_file_open(f);
 	*state = f;
 	return 0;

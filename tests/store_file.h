@@ -18,6 +18,7 @@ struct store_file {
 	char dir[64];
 	char path[96];	     /* of the database, in dir */
 	struct store *store; /* NULL while it is closed */
+	int busy_timeout_ms;
 	char why[SQLITE_STORE_WHY];
 };
 

@@ -13,6 +13,7 @@
  *                                         in the log although SQLite says no ("ghost"), and would
  *                                         come back after a crash. It is settled before anyone is
  *                                         answered: see settle().
+ *   somebody else writes for too long     all changes are refused, after one wait
  *
  * States of the store, all under the write lock:
  *   healthy    degraded == false
@@ -86,7 +87,8 @@ static int bury(struct sqlite_store *s)
  * Makes sure that a failed commit did not happen and will not have happened after a crash. The
  * whole log is moved into the database file and cut off, ghost and all; that also rewrites every
  * page whose flush may have been lost, since after a failed fsync(2) the kernel takes them for
- * written. When a reader from outside holds the log, a durable transaction overwrites the ghost.
+ * written. When a reader holds the log, a durable transaction overwrites the ghost; but not what
+ * was committed without a flush before it, so if there is any of that, nothing is settled yet.
  */
 static int settle(struct sqlite_store *s)
 {
@@ -96,13 +98,9 @@ static int settle(struct sqlite_store *s)
 	s->degraded = true;
 	s->probed = now;
 	sq_rollback(s->writer);
-	int rc = sqlite3_wal_checkpoint_v2(
-		s->writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	int r = sq_errno(rc);
-	if ((rc & 0xff) == SQLITE_BUSY)
+	int r = sq_cut_log(s);
+	if (r == -EBUSY && atomic_load(&s->flushed) == atomic_load(&s->committed))
 		r = bury(s);
-	else if (r == 0)
-		s->log_complete = false;
 	s->degraded = r < 0;
 	atomic_store(&s->is_degraded, s->degraded);
 	return r < 0 ? -EIO : 0;
@@ -235,10 +233,13 @@ static int apply_all(struct sqlite_store *s, struct change *const *changes, size
 static void count_commit(
 	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
 {
-	uint64_t committed = atomic_fetch_add(&s->committed, 1) + 1;
-	if (durable) {
-		atomic_store(&s->flushed, committed);
-		atomic_fetch_add(&s->flushes, 1);
+	/* Without effect there is nothing in the log, and SQLite has not flushed it. */
+	if (s->logged) {
+		uint64_t committed = atomic_fetch_add(&s->committed, 1) + 1;
+		if (durable) {
+			atomic_store(&s->flushed, committed);
+			atomic_fetch_add(&s->flushes, 1);
+		}
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct change *ch = changes[i];
@@ -257,18 +258,20 @@ static void count_commit(
 /*
  * One transaction. 0: done, each change has its result. Else nothing of it is in the store:
  *   -EBADE   the commit failed, its outcome must be settled
- *   others   why, to be tried again or to be told to all
+ *   others   why, to be told to all if it did not even begin (*ret_began), else to be tried again
  */
-static int attempt(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+static int attempt(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable,
+	bool *ret_began)
 {
 	int r = sq_synchronous(s, durable ? 2 : 1);
 	if (r == 0)
 		r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
+	*ret_began = r == 0;
 	if (r < 0) {
 		sq_rollback(s->writer);
 		return r;
 	}
-	bool began_complete = s->log_complete;
+	s->logged = false;
 	uint64_t next_ino = s->next_ino, last_ino = s->last_ino;
 	r = apply_all(s, changes, n);
 	if (r == 0) {
@@ -278,8 +281,6 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 			r = -EBADE;
 	}
 	if (r == 0) {
-		if (began_complete)
-			s->log_complete = false;
 		count_commit(s, changes, n, durable);
 		return 0;
 	}
@@ -292,31 +293,50 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 	return r == -ECANCELED ? 0 : r;
 }
 
-static void apply_retrying(
-	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+static void refuse(struct change *const *changes, size_t n, int result, bool doubtful)
 {
-	int r = attempt(s, changes, n, durable);
-	if (r == -ENOSPC && sq_checkpoint_now(s) == 0)
-		r = attempt(s, changes, n, durable);
+	for (size_t i = 0; i < n; i++)
+		set_result(changes[i], result, doubtful);
+}
+
+/* *stuck: the log cannot be moved, somebody reads it; so do not wait for that again and again. */
+static void apply_retrying(
+	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable, bool *stuck)
+{
+	bool began = false;
+	int r = s->degraded ? -EIO : attempt(s, changes, n, durable, &began);
+	if (r == -ENOSPC && began && !*stuck) {
+		*stuck = sq_checkpoint_now(s) < 0;
+		if (!*stuck)
+			r = attempt(s, changes, n, durable, &began);
+	}
 	if (r == 0)
 		return;
 	if (r == -EBADE) {
 		IGNORE(settle(s)); /* the state that it leaves says the rest */
+		refuse(changes, n, -EIO, true);
+	} else if (n > 1 && began) {
 		for (size_t i = 0; i < n; i++)
-			set_result(changes[i], -EIO, true);
-	} else if (n > 1) {
-		for (size_t i = 0; i < n; i++)
-			apply_retrying(s, &changes[i], 1, durable);
+			apply_retrying(s, &changes[i], 1, durable, stuck);
 		return;
 	} else {
-		set_result(changes[0], r, false);
+		refuse(changes, n, r, false);
 	}
 	atomic_fetch_add(&s->failures, 1);
+}
+
+static bool any_good(struct change *const *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (changes[i]->result == 0)
+			return true;
+	return false;
 }
 
 void sq_apply(struct store *store, struct change *const *changes, size_t n, bool durable)
 {
 	struct sqlite_store *s = sq_store(store);
+	bool stuck = false;
 	int r = 0;
 	if (s->readonly)
 		r = -EROFS;
@@ -324,10 +344,16 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 	if (r == 0 && s->degraded)
 		r = settle(s);
 	if (r == 0)
-		apply_retrying(s, changes, n, durable);
+		apply_retrying(s, changes, n, durable, &stuck);
+	/* A durable commit has flushed what was before it. So if that is behind, there was none:
+	 * what worked had no effect. */
+	bool behind = r == 0 && durable && any_good(changes, n) &&
+		      atomic_load(&s->flushed) < atomic_load(&s->committed);
 	sq_write_unlock(s);
-	for (size_t i = 0; r < 0 && i < n; i++)
-		set_result(changes[i], r, false);
+	if (behind)
+		r = sq_flush(store);
+	if (r < 0)
+		refuse(changes, n, r, false);
 }
 
 int sq_flush(struct store *store)

@@ -143,6 +143,7 @@ static inline uint64_t sq_blocks_of(uint64_t bytes)
  * Locks, in the order in which they are taken:
  *   turn      only to queue for `write` in order, so that the keeper gets its turn
  *   write     one transaction at a time: the writer's connection, and every field marked (w)
+ *   checkpoint   one checkpoint at a time; the keeper holds it while it works beside the writer
  *   sync      one flush of the log at a time: the flusher's connection, `log_file`
  *   pool      the list of idle readers
  *   wake      the keeper's: `stopping`, `log_full`
@@ -168,11 +169,14 @@ struct sqlite_store {
 	bool degraded;		/* (w) a failed commit could not be settled; see sqlite_commit.c */
 	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
 	bool log_complete;	/* (w) the whole log is in the database; see sqlite_keeper.c */
+	bool logged;		/* (w) the last commit wrote to the log: it had an effect */
 	int64_t mount;		/* (w) our row in table mount */
 	atomic_int log_pages;	/* pages in the log after the last commit */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
 	atomic_int_fast64_t inodes;	/* rows in table inode; -1: not counted yet */
+
+	pthread_mutex_t checkpoint;
 
 	pthread_mutex_t sync;
 	struct sq_conn *flusher; /* holds the log open, for log_file */
@@ -286,9 +290,13 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages);
  * -ENOSPC. (w) */
 int sq_reserve_space(struct sqlite_store *s, bool needs_space) MUST_CHECK NONNULL(1);
 
-/* Moves as much of the log as can be into the database, so that the next commit starts it anew
+/* Moves the log into the database and waits for its readers, so that the next commit starts it anew
  * without needing space. (w) */
 int sq_checkpoint_now(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+
+/* Moves the log into the database and cuts it off, for good also if the power fails. -EBUSY: others
+ * read it. (w) */
+int sq_cut_log(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_mount.c ------------------------------------------------------------------------ */
 

@@ -9,9 +9,13 @@
  *
  * SQLite before 3.51.3 can lose data when a checkpoint starts while a writer starts the log anew
  * (https://sqlite.org/wal.html#walresetbug). Only a transaction that begins when the whole log is
- * in the database can start it anew. So: `log_complete` is set when a checkpoint has reached the
- * end, cleared when a transaction that began after that has committed, and no checkpoint starts
- * beside the writer while it is set. All of it under the write lock.
+ * in the database can start it anew. So no checkpoint starts beside the writer when that may be so:
+ *   - `log_complete` is set when a checkpoint has reached the end, and cleared when a commit has
+ *     written to the log again (one without effect does not); both under the write lock;
+ *   - while the keeper checkpoints beside the writer, which it begins only when the log is not
+ *     complete, it holds the lock `checkpoint`, so that nobody else completes the log meanwhile.
+ * That holds for this process. Another one that writes to the same file, with a SQLite that has the
+ * fault, and checkpoints there, is not kept from it.
  */
 
 #include "sqlite_internal.h"
@@ -48,13 +52,45 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 	return file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
 }
 
-int sq_checkpoint_now(struct sqlite_store *s)
+/* Makes the log's file large enough for the changes that make room, if it can be had. */
+static void reserve_log(struct sqlite_store *s)
+{
+	int step = FILE_STEP;
+	sqlite3_int64 size = LOG_RESERVE;
+	const sqlite3_io_methods *io = s->log_file->pMethods;
+	if (io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step) == SQLITE_OK)
+		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
+}
+
+/* A checkpoint with the writer held back. Returns SQLite's code. (w) */
+static int checkpoint_all(struct sqlite_store *s, struct sq_conn *c, int mode)
 {
 	int pages = 0, moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(
-		s->writer->db, NULL, SQLITE_CHECKPOINT_FULL, &pages, &moved);
+	pthread_mutex_lock(&s->checkpoint);
+	int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, mode, &pages, &moved);
 	if (rc == SQLITE_OK && pages == moved)
 		s->log_complete = true;
+	pthread_mutex_unlock(&s->checkpoint);
+	return rc;
+}
+
+int sq_checkpoint_now(struct sqlite_store *s)
+{
+	return sq_errno(checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_RESTART));
+}
+
+int sq_cut_log(struct sqlite_store *s)
+{
+	int rc = checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_TRUNCATE);
+	if ((rc & 0xff) == SQLITE_BUSY)
+		return -EBUSY;
+	if (rc != SQLITE_OK)
+		return sq_errno(rc);
+	/* SQLite does not flush that, so what was cut off could come back. */
+	pthread_mutex_lock(&s->sync);
+	reserve_log(s);
+	rc = s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL);
+	pthread_mutex_unlock(&s->sync);
 	return sq_errno(rc);
 }
 
@@ -63,6 +99,8 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
 	struct sqlite_store *s = store;
 	(void)db;
 	(void)name;
+	s->logged = true;
+	s->log_complete = false;
 	atomic_store(&s->log_pages, pages);
 	if ((int64_t)pages * s->page_size >= LOG_SIZE) {
 		pthread_mutex_lock(&s->wake);
@@ -76,19 +114,17 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
 /* Failures are not told to anyone: the log just goes on growing, and the next round tries again. */
 static void checkpoint(struct sqlite_store *s)
 {
-	int pages = 0, moved = 0;
 	sq_write_lock(s);
 	bool complete = s->log_complete;
+	if (!complete)
+		pthread_mutex_lock(&s->checkpoint);
 	sq_write_unlock(s);
 	if (complete)
 		return;
-	sqlite3_wal_checkpoint_v2(
-		s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	sqlite3_wal_checkpoint_v2(s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	pthread_mutex_unlock(&s->checkpoint);
 	sq_write_lock(s);
-	int rc = sqlite3_wal_checkpoint_v2(
-		s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-	if (rc == SQLITE_OK && pages == moved)
-		s->log_complete = true;
+	(void)checkpoint_all(s, s->keeper_conn, SQLITE_CHECKPOINT_PASSIVE);
 	sq_write_unlock(s);
 }
 
@@ -108,12 +144,11 @@ static bool vacuum(struct sqlite_store *s)
 	bool worked = false;
 	sq_write_lock(s);
 	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
-		bool began_complete = s->log_complete;
+		s->logged = false;
 		worked = sq_run(s->writer, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")") == 0;
 		sq_rollback(s->writer);
-		if (began_complete)
-			s->log_complete = false;
-		atomic_fetch_add(&s->committed, 1);
+		if (s->logged)
+			atomic_fetch_add(&s->committed, 1);
 	}
 	sq_write_unlock(s);
 	return worked;
@@ -158,16 +193,6 @@ static void *keep(void *arg)
 		}
 	}
 	return NULL;
-}
-
-/* Makes the log's file large enough for the changes that make room, if it can be had. */
-static void reserve_log(struct sqlite_store *s)
-{
-	int step = FILE_STEP;
-	sqlite3_int64 size = LOG_RESERVE;
-	const sqlite3_io_methods *io = s->log_file->pMethods;
-	if (io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step) == SQLITE_OK)
-		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
 }
 
 /* The log's file, for flushing it without a transaction. It stays open as long as its connection.

@@ -154,14 +154,6 @@ static int insert(struct sq_conn *c, const struct identity *me, int64_t *ret)
 	return r;
 }
 
-static int commit(struct sqlite_store *s)
-{
-	int r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
-	if (r == 0)
-		s->log_complete = false; /* see sqlite_keeper.c */
-	return r;
-}
-
 static int enter(struct sqlite_store *s, const struct identity *me)
 {
 	struct sq_conn *c = s->writer;
@@ -174,7 +166,7 @@ static int enter(struct sqlite_store *s, const struct identity *me)
 	if (r == 0)
 		r = sq_reserve_space(s, false);
 	if (r == 0)
-		r = commit(s);
+		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
 	if (r == 0)
 		s->mount = id;
 	else
@@ -206,7 +198,7 @@ void sq_mount_leave(struct sqlite_store *s)
 	if (r == 0)
 		r = sq_exec(sq_query(c, SQ_MOUNT_FORGET, "i", s->mount));
 	if (r == 0)
-		r = commit(s);
+		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
 	if (r < 0)
 		sq_rollback(c);
 	s->mount = 0;

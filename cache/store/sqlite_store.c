@@ -94,6 +94,7 @@ static void free_store(struct sqlite_store *s)
 	pthread_mutex_destroy(&s->wake);
 	pthread_mutex_destroy(&s->pool);
 	pthread_mutex_destroy(&s->sync);
+	pthread_mutex_destroy(&s->checkpoint);
 	pthread_mutex_destroy(&s->write);
 	pthread_mutex_destroy(&s->turn);
 	free(s->path);
@@ -149,6 +150,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg)
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&s->turn, NULL);
 	pthread_mutex_init(&s->write, NULL);
+	pthread_mutex_init(&s->checkpoint, NULL);
 	pthread_mutex_init(&s->sync, NULL);
 	pthread_mutex_init(&s->pool, NULL);
 	pthread_mutex_init(&s->wake, NULL);
