@@ -82,7 +82,7 @@ int acl_check(const void *acl, size_t size)
 	const unsigned char *bytes = acl;
 	if (size == 0)
 		return 0;
-	if (size < HEADER || (size - HEADER) % ENTRY != 0)
+	if (!acl || size < HEADER || (size - HEADER) % ENTRY != 0)
 		return -EINVAL;
 	if (get32(bytes) != POSIX_ACL_XATTR_VERSION)
 		return -EINVAL;
