@@ -162,8 +162,10 @@ struct check_bytes check_read_file(const char *path)
 	struct check_bytes b = {.p = malloc((size_t)st.st_size + 1), .n = (size_t)st.st_size};
 	assert_non_null(b.p);
 	assert_int_equal(read(fd, b.p, b.n), st.st_size);
-	if (b.n >= 100) /* the size in pages, and here they are of 4096 bytes */
-		b.used = 4096 * (size_t)(b.p[28] << 24 | b.p[29] << 16 | b.p[30] << 8 | b.p[31]);
+	/* The size in pages, and here they are of 4096 bytes. */
+	for (size_t at = 28; b.n >= 100 && at < 32; at++)
+		b.used = b.used << 8 | b.p[at];
+	b.used *= 4096;
 	close(fd);
 	return b;
 }
