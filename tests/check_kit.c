@@ -36,8 +36,9 @@ static void make_data(struct kit *k)
 	uint64_t file = kit_must_file(k, STORE_ROOT_INO, "file");
 	assert_int_equal(kit_write(k, file, 0, data, sizeof data), 0);
 	uint64_t sparse = kit_must_file(k, STORE_ROOT_INO, "sparse");
-	assert_int_equal(kit_write(k, sparse, 20 * STORE_BLOCK_SIZE, data, 5000), 0);
-	assert_int_equal(kit_allocate(k, sparse, STORE_ALLOCATE, 30 * STORE_BLOCK_SIZE, 9000), 0);
+	assert_int_equal(kit_write(k, sparse, (uint64_t)20 * STORE_BLOCK_SIZE, data, 5000), 0);
+	assert_int_equal(
+		kit_allocate(k, sparse, STORE_ALLOCATE, (uint64_t)30 * STORE_BLOCK_SIZE, 9000), 0);
 	uint64_t gone = kit_must_file(k, STORE_ROOT_INO, "gone");
 	assert_int_equal(kit_write(k, gone, 0, data, 70000), 0);
 	assert_int_equal(kit_unlink(k, STORE_ROOT_INO, "gone"), 0);
@@ -156,7 +157,7 @@ void check_expect_clean(const char *path, struct sqlite_check_summary *sum)
 
 struct check_bytes check_read_file(const char *path)
 {
-	struct stat st;
+	struct stat st = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0 && fstat(fd, &st) == 0);
 	struct check_bytes b = {.p = malloc((size_t)st.st_size + 1), .n = (size_t)st.st_size};

@@ -16,6 +16,9 @@
 #define ENTRY(name, what) "UPDATE dentry SET " what " WHERE name = CAST('" name "' AS BLOB)"
 #define XATTR(name, what) "UPDATE xattr SET " what " WHERE name = CAST('" name "' AS BLOB)"
 
+/* Where a block begins. */
+#define AT(block) ((int64_t)(block)*STORE_BLOCK_SIZE)
+
 struct damage {
 	const char *sql;
 	const char *what; /* a part of the fault that must be told */
@@ -52,12 +55,12 @@ static void finds_faults_of_data(void **state)
 	(void)state;
 	static const struct damage damages[] = {
 		{"UPDATE block SET data = zeroblob(65536) WHERE key = " KEY("file", 16),
-			"checksum does not match", "/file", 31 * 4096},
+			"checksum does not match", "/file", AT(31)},
 		{"UPDATE block SET (sums, data) = (SELECT sums, data FROM block WHERE key = " KEY(
 			 "file", 16) ") WHERE key = " KEY("file", 0),
 			"checksum does not match", "/file", 0},
 		{"UPDATE block SET key = key + 8 WHERE key = " KEY("file", 32),
-			"checksum does not match", "/file", 40 * 4096},
+			"checksum does not match", "/file", AT(40)},
 		{"UPDATE block SET sums = x'00' WHERE key = " KEY("file", 0),
 			"1 bytes of checksums for 16 blocks", "/file", 0},
 		{"UPDATE block SET sums = zeroblob(1000000) WHERE key = " KEY("file", 0),
@@ -67,24 +70,24 @@ static void finds_faults_of_data(void **state)
 		{"UPDATE block SET data = zeroblob(65537) WHERE key = " KEY("file", 0),
 			"a row of 65537 bytes cannot be here", "/file", 0},
 		{"UPDATE block SET data = zeroblob(20000000) WHERE key = " KEY("sparse", 20),
-			"cannot be here", "/sparse", 20 * 4096},
+			"cannot be here", "/sparse", AT(20)},
 		{"DELETE FROM block WHERE key = " KEY("file", 16), "16 blocks are missing", "/file",
-			16 * 4096},
+			AT(16)},
 		{"DELETE FROM block WHERE key = " KEY("file", 32), "8 blocks are missing", "/file",
-			32 * 4096},
+			AT(32)},
 		{"DELETE FROM hole WHERE key = " KEY("sparse", 0), "20 blocks are missing",
 			"/sparse", 0},
 		{"INSERT INTO hole VALUES(" KEY("file", 5) ", 1, 0)",
-			"a hole where another row is already", "/file", 5 * 4096},
+			"a hole where another row is already", "/file", AT(5)},
 		{"INSERT INTO block VALUES(" KEY("file", 5) ", NULL, x'00')",
-			"a run of blocks where another row is already", "/file", 5 * 4096},
+			"a run of blocks where another row is already", "/file", AT(5)},
 		{"INSERT INTO hole VALUES(" KEY("file", 1000) ", 1, 0)",
-			"a hole past the end of the file", "/file", 1000 * 4096},
+			"a hole past the end of the file", "/file", AT(1000)},
 		{"INSERT INTO block VALUES(" KEY("file", 40) ", NULL, x'00')",
-			"a run of blocks past the end of the file", "/file", 40 * 4096},
+			"a run of blocks past the end of the file", "/file", AT(40)},
 		{SET("file", "size = size - 1"), "bytes are stored past the end", "/file",
-			40 * 4096 - 101},
-		{SET("file", "size = size + 101"), "1 blocks are missing", "/file", 40 * 4096},
+			AT(40) - 101},
+		{SET("file", "size = size + 101"), "1 blocks are missing", "/file", AT(40)},
 		{SET("file", "blocks = blocks + 1"), "block count is 41, but 40", "/file", -1},
 		{SET("sparse", "reserved = 0"), "reserved blocks is 0, but", "/sparse", -1},
 		{"UPDATE hole SET count = 0 WHERE key = " KEY("sparse", 0), "a hole of 0 blocks",
