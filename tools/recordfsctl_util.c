@@ -133,6 +133,12 @@ const char *size_of(uint64_t bytes, char buf[NUMBER_SIZE])
 
 const char *seconds_of(int64_t nanoseconds, char buf[NUMBER_SIZE])
 {
-	snprintf(buf, NUMBER_SIZE, "%.3g s", (double)nanoseconds / 1e9);
+	double value = (double)nanoseconds / 1e9;
+	int n = snprintf(buf, NUMBER_SIZE, "%.*f", value < 10 ? 3 : 1, value);
+	while (n > 0 && buf[n - 1] == '0')
+		n--;
+	if (n > 0 && buf[n - 1] == '.')
+		n--;
+	snprintf(buf + n, (size_t)(NUMBER_SIZE - n), " s");
 	return buf;
 }
