@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const statement_sql[] = {
 #define X(name, sql) [name] = sql,
@@ -69,19 +70,34 @@ static int configure(sqlite3 *db, int busy_timeout_ms)
 	return sq_errno(rc);
 }
 
+/* For a file that nobody writes to. To be freed with sqlite3_free(). */
+static char *immutable_uri(const char *path)
+{
+	sqlite3_str *uri = sqlite3_str_new(NULL);
+	sqlite3_str_appendall(uri, "file:");
+	for (; *path; path++) {
+		if (strchr("%?#", *path))
+			sqlite3_str_appendf(uri, "%%%02x", (unsigned char)*path);
+		else
+			sqlite3_str_appendchar(uri, 1, *path);
+	}
+	sqlite3_str_appendall(uri, "?immutable=1");
+	return sqlite3_str_finish(uri);
+}
+
 int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 {
 	struct sq_conn *c = calloc(1, sizeof *c);
 	if (!c)
 		return -ENOMEM;
-	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI |
-		    (s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
-	char *uri = sqlite3_mprintf("%s", s->path);
-	if (s->immutable) {
-		sqlite3_free(uri);
-		uri = sqlite3_mprintf("file:%s?immutable=1", s->path);
-	}
-	int r = uri ? sq_errno(sqlite3_open_v2(uri, &c->db, flags, NULL)) : -ENOMEM;
+	int flags =
+		SQLITE_OPEN_NOMUTEX | (s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	char *uri = s->immutable ? immutable_uri(s->path) : NULL;
+	int r = s->immutable && !uri ? -ENOMEM : 0;
+	if (uri)
+		r = sq_errno(sqlite3_open_v2(uri, &c->db, flags | SQLITE_OPEN_URI, NULL));
+	else if (r == 0)
+		r = sq_errno(sqlite3_open_v2(s->path, &c->db, flags, NULL));
 	sqlite3_free(uri);
 	if (r == 0)
 		r = configure(c->db, s->busy_timeout_ms);

@@ -255,8 +255,8 @@ enum sq_format { SQ_FORMAT_MISSING, SQ_FORMAT_EMPTY, SQ_FORMAT_OURS };
 int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_size) MUST_CHECK
 	NONNULL(1, 2, 3);
 
-/* Makes a new, complete store at `path`, or nothing. `replace`: an empty file is there. A store
- * that somebody else made meanwhile is left alone, and is success. */
+/* Makes a new, complete store at `path`, or nothing. `replace`: an empty file is there. 1: made; 0:
+ * somebody else was first, and what is there now is left alone. */
 int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_CHECK NONNULL(1, 3);
 
 /* Is the schema the one we know (nothing missing, nothing added that could run)? -EPROTO. */

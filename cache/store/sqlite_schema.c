@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -182,6 +183,58 @@ static int sync_directory_of(const char *path)
 	return r;
 }
 
+/* A file that SQLite may have left beside another one, after a crash, must not be taken for one of
+ * the next. */
+static void remove_database(const char *path)
+{
+	static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
+		if (name)
+			unlink(name);
+		sqlite3_free(name);
+	}
+}
+
+/*
+ * The empty file at `path`, locked so that of several processes only one replaces it; it is in
+ * *ret_fd, to be closed. 0: it is not there any more, or not empty: somebody else was first.
+ * Else 1. A store must not be opened in this way (sqlite.h), but what is locked here never becomes
+ * one.
+ */
+static int lock_empty(const char *path, int *ret_fd)
+{
+	struct stat locked, now;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int r = 0;
+	if (fstat(fd, &locked) < 0)
+		r = -errno;
+	else if (locked.st_size == 0 && flock(fd, LOCK_EX) < 0)
+		r = -errno;
+	else if (stat(path, &now) == 0)
+		r = now.st_size == 0 && now.st_ino == locked.st_ino && now.st_dev == locked.st_dev;
+	if (r == 1)
+		*ret_fd = fd;
+	else
+		close(fd);
+	return r;
+}
+
+/* Moves what was built into place. 1: done; 0: somebody else was first. */
+static int put_in_place(const char *temporary, const char *path, bool replace)
+{
+	int empty = -1;
+	int r = replace ? lock_empty(path, &empty) : 1;
+	if (r == 1 &&
+		renameat2(AT_FDCWD, temporary, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) < 0)
+		r = errno == EEXIST ? 0 : -errno;
+	if (empty >= 0)
+		close(empty);
+	return r;
+}
+
 /* Builds the store under a name of its own and moves it into place when it is complete, so that a
  * crash on the way leaves no half-made store. */
 int sq_create(const char *path, bool replace, char *why, size_t why_size)
@@ -190,7 +243,7 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 	if (!temporary)
 		return -ENOMEM;
 	sqlite3 *db = NULL;
-	unlink(temporary);
+	remove_database(temporary);
 	int rc = sqlite3_open_v2(temporary, &db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	int r = sq_errno(rc);
@@ -198,23 +251,21 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 		r = build(db);
 	int system_errno = db ? sqlite3_system_errno(db) : 0;
 	sqlite3_close(db);
-	if (r == 0 &&
-		renameat2(AT_FDCWD, temporary, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) < 0)
-		r = -errno;
-	if (r == -EEXIST) {
-		unlink(temporary);
-		r = 0;
+	if (r == -EIO && system_errno > 0)
+		r = -system_errno;
+	bool made = false;
+	if (r == 0) {
+		r = put_in_place(temporary, path, replace);
+		made = r == 1;
 	}
-	if (r == 0)
+	if (!made)
+		remove_database(temporary);
+	if (r >= 0)
 		r = sync_directory_of(path);
-	if (r < 0) {
-		if (r == -EIO && system_errno > 0)
-			r = -system_errno;
-		unlink(temporary);
+	if (r < 0)
 		snprintf(why, why_size, "%s: cannot create the store: %s", path, strerror(-r));
-	}
 	sqlite3_free(temporary);
-	return r;
+	return r < 0 ? r : made;
 }
 
 /* Is this object of the schema, by its SQL, one of ours? SQLite's own indexes have no SQL. */
@@ -226,21 +277,25 @@ static bool known(const char *sql)
 	return false;
 }
 
+/* What ANALYZE adds. By its SQL as well: names and types in sqlite_schema may lie. */
+static bool statistics(const char *sql)
+{
+	return strcmp(sql, "CREATE TABLE sqlite_stat1(tbl,idx,stat)") == 0 ||
+	       strcmp(sql, "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)") == 0;
+}
+
 int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(c->db,
-		"SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
-		" AND type IN ('table', 'index', 'trigger', 'view')"
-		" AND name NOT LIKE 'sqlite~_stat%' ESCAPE '~'",
-		-1, &st, NULL);
+	int rc = sqlite3_prepare_v2(
+		c->db, "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL", -1, &st, NULL);
 	size_t found = 0;
 	char stranger[64] = "";
 	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const char *sql = (const char *)sqlite3_column_text(st, 1);
 		if (sql && known(sql))
 			found++;
-		else
+		else if (!sql || !statistics(sql))
 			snprintf(stranger, sizeof stranger, "%s", sqlite3_column_text(st, 0));
 		rc = SQLITE_OK;
 	}

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 /* The writer's page cache, in KiB: a transaction of STORE_BATCH_MAX changes should fit. */
 #define WRITER_CACHE "PRAGMA cache_size = -16384"
@@ -132,16 +134,33 @@ static const struct store_ops ops = {
 	.close = sq_close,
 };
 
-static struct sqlite_store *new_store(const struct sqlite_config *cfg)
+/* A path that stays right when the process changes its directory, and that SQLite, as some build
+ * it, does not take for a URI. To be freed. */
+static char *absolute_path(const char *path)
+{
+	char *cwd = NULL, *absolute = NULL;
+	if (path[0] == '/')
+		return strdup(path);
+	cwd = getcwd(NULL, 0);
+	if (cwd && asprintf(&absolute, "%s/%s", cwd, path) < 0)
+		absolute = NULL;
+	free(cwd);
+	return absolute;
+}
+
+/* Takes `path` over. */
+static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *path)
 {
 	struct sqlite_store *s = calloc(1, sizeof *s);
-	if (!s)
+	if (!s) {
+		free(path);
 		return NULL;
+	}
 	s->store.ops = &ops;
 	s->readonly = cfg->readonly;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->log_complete = true; /* for all we know */
-	s->path = strdup(cfg->path);
+	s->path = path;
 	atomic_init(&s->inodes, -1);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
@@ -154,21 +173,34 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg)
 	pthread_mutex_init(&s->sync, NULL);
 	pthread_mutex_init(&s->pool, NULL);
 	pthread_mutex_init(&s->wake, NULL);
-	if (!s->path) {
-		free_store(s);
-		return NULL;
-	}
 	return s;
 }
 
+/* Is there a log beside the file, with something in it? */
+static bool has_log(const struct sqlite_store *s)
+{
+	struct stat st;
+	char *log = sqlite3_mprintf("%s-wal", s->path);
+	bool there = !log || (stat(log, &st) == 0 && st.st_size > 0);
+	sqlite3_free(log);
+	return there;
+}
+
 /* The first connection; a store on a read-only filesystem has no room for SQLite's locks, and needs
- * none. */
+ * none. But without its log the file is not what was stored. */
 static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 {
 	int64_t page_size = 0;
 	int r = sq_conn_open(s, &s->writer);
 	if (r == 0)
 		r = sq_verify_schema(s->writer, why, why_size);
+	if (r < 0 && r != -EPROTO && s->readonly && !s->immutable && has_log(s)) {
+		snprintf(why, why_size,
+			"%s: its log (-wal) cannot be read; mount it writable once, or a copy of"
+			" both in a writable directory",
+			s->path);
+		return r;
+	}
 	if (r < 0 && r != -EPROTO && s->readonly && !s->immutable) {
 		s->writer = sq_conn_close(s->writer);
 		s->immutable = true;
@@ -202,41 +234,53 @@ static int start(struct sqlite_store *s)
 	return r;
 }
 
+/* What is at `path`, made if need be. 1: it was made. */
+static int find_or_make(const char *path, bool readonly, char *why, size_t why_size)
+{
+	enum sq_format format;
+	int r = sq_recognise(path, &format, why, why_size);
+	if (r < 0 || format == SQ_FORMAT_OURS)
+		return r;
+	if (readonly) {
+		snprintf(why, why_size, "%s: there is no store to mount read-only", path);
+		return -ENOENT;
+	}
+	return sq_create(path, format == SQ_FORMAT_EMPTY, why, why_size);
+}
+
+static int open_at(const struct sqlite_config *cfg, char *path, bool made, struct store **ret,
+	char *why, size_t why_size)
+{
+	struct sqlite_store *s = new_store(cfg, path);
+	if (!s)
+		return -ENOMEM;
+	s->created = made;
+	int r = open_writer(s, why, why_size);
+	if (r == 0) {
+		s->max_pages = cfg->max_size / s->page_size;
+		if (cfg->max_size && !s->max_pages)
+			s->max_pages = 1;
+		r = start(s);
+	}
+	if (r == 0)
+		*ret = &s->store;
+	else
+		free_store(s);
+	return r;
+}
+
 int sqlite_store_open(
 	const struct sqlite_config *cfg, struct store **ret, char *why, size_t why_size)
 {
-	enum sq_format format;
-	bool created = false;
-	int r = sq_recognise(cfg->path, &format, why, why_size);
-	if (r == 0 && format != SQ_FORMAT_OURS) {
-		if (cfg->readonly) {
-			snprintf(why, why_size, "%s: there is no store to mount read-only",
-				cfg->path);
-			return -ENOENT;
-		}
-		r = sq_create(cfg->path, format == SQ_FORMAT_EMPTY, why, why_size);
-		created = r == 0;
-	}
-	if (r < 0)
-		return r;
 	why[0] = '\0';
-	struct sqlite_store *s = new_store(cfg);
-	r = s ? open_writer(s, why, why_size) : -ENOMEM;
-	if (r == 0) {
-		s->created = created;
-		s->max_pages = cfg->max_size / s->page_size;
-		r = start(s);
-	}
-	if (r < 0) {
-		if (!why[0])
-			snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path,
-				strerror(-r));
-		if (s)
-			free_store(s);
-		return r;
-	}
-	*ret = &s->store;
-	return 0;
+	char *path = absolute_path(cfg->path);
+	int made = path ? find_or_make(path, cfg->readonly, why, why_size) : -ENOMEM;
+	int r = made < 0 ? made : open_at(cfg, path, made == 1, ret, why, why_size);
+	if (made < 0)
+		free(path);
+	if (r < 0 && !why[0])
+		snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path, strerror(-r));
+	return r;
 }
 
 bool sqlite_store_created(const struct store *s)
