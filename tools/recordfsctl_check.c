@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,24 @@ struct screen {
 	bool dirty;
 	char last[80];
 };
+
+/* Set by a signal; the check then ends in order, and leaves no file behind. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		sigaction(numbers[i], &action, NULL);
+}
 
 static void wipe(struct screen *s)
 {
@@ -29,7 +48,7 @@ static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t t
 	struct screen *s = arg;
 	char line[sizeof s->last];
 	if (!s->terminal)
-		return true;
+		return !interrupted;
 	if (total && done)
 		snprintf(line, sizeof line, "checking %s: %" PRIu64 " %%", step,
 			(done < total ? done : total) * 100 / total);
@@ -41,7 +60,7 @@ static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t t
 		snprintf(s->last, sizeof s->last, "%s", line);
 		s->dirty = true;
 	}
-	return true;
+	return !interrupted;
 }
 
 static void show_fault(void *arg, const struct sqlite_check_fault *f)
@@ -87,6 +106,7 @@ static int check(const char *path)
 	};
 	struct sqlite_check_summary sum;
 	char why[SQLITE_STORE_WHY];
+	catch_signals();
 	int r = sqlite_check(path, &handler, &sum, why, sizeof why);
 	wipe(&screen);
 	if (r < 0)

@@ -33,7 +33,7 @@ struct sqlite_check_fault {
 struct sqlite_check_handler {
 	void (*fault)(void *arg, const struct sqlite_check_fault *fault);
 	/* May be NULL. `step` is what is being done; bytes of the database read so far, and in all
-	 * (0, 0: not known). False: stop. */
+	 * (0: not known). False: stop. */
 	bool (*progress)(void *arg, const char *step, uint64_t done, uint64_t total);
 	void *arg;
 };

@@ -92,6 +92,8 @@ void check_fault(struct check *k, int64_t ino, int64_t offset, const char *forma
 
 int check_failed(struct check *k)
 {
+	if (k->stopped)
+		return -ECANCELED;
 	int rc = sqlite3_extended_errcode(k->conn->db);
 	switch (rc & 0xff) {
 	case SQLITE_ERROR: /* a table or a column is missing */
@@ -108,11 +110,13 @@ int check_failed(struct check *k)
 	}
 }
 
-static bool progress(struct check *k)
+bool check_progress(struct check *k)
 {
 	k->rows = 0;
-	return !k->handler->progress ||
-	       k->handler->progress(k->handler->arg, k->step, k->done, k->total);
+	if (k->handler->progress &&
+		!k->handler->progress(k->handler->arg, k->step, k->done, k->total))
+		k->stopped = true;
+	return !k->stopped;
 }
 
 int cursor_next(struct cursor *c)
@@ -126,7 +130,7 @@ int cursor_next(struct cursor *c)
 	int64_t first = sqlite3_column_int64(c->st, 0);
 	c->ino = c->keys ? first >> SQ_BLOCK_BITS : first;
 	c->row = true;
-	if (++c->check->rows >= PROGRESS_ROWS && !progress(c->check))
+	if (++c->check->rows >= PROGRESS_ROWS && !check_progress(c->check))
 		return -ECANCELED;
 	return 0;
 }

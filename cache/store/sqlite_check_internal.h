@@ -24,6 +24,7 @@ struct check {
 	uint64_t total;	     /* bytes in use in the database */
 	uint64_t done;	     /* of them, bytes of data read */
 	unsigned rows;	     /* read since the last progress */
+	bool stopped;	     /* the handler said so */
 	sqlite3_stmt *place; /* finds a name of an inode; made when the first fault needs it */
 	bool no_places;	     /* that failed */
 };
@@ -47,6 +48,9 @@ int check_data(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check_data.c */
 /* Tells the handler. `ino` 0: about no inode; `offset` -1: about no place in it. */
 void check_fault(struct check *k, int64_t ino, int64_t offset, const char *format, ...)
 	NONNULL(1, 4) PRINTF_LIKE(4, 5);
+
+/* Tells the handler how far the step has come. False: stop. */
+bool check_progress(struct check *k) MUST_CHECK NONNULL(1);
 
 /* What the failure of the connection's last call means for the check that made it: CHECK_BROKEN,
  * and the fault is told, when it is the store that is damaged; else an errno. */
