@@ -190,7 +190,7 @@ class Views:
         return os.read(self.answer, 40)
 
     def read(self):
-        return os.pread(self.fd, 1 << 30, 0)
+        return os.pread(self.fd, 1 << 22, 0)
 
     def verify(self, wanted, what):
         same(wanted, self.read(), f"{what}: an open handle")
