@@ -250,20 +250,6 @@ static int begin(struct check *k, const char *path, bool immutable)
 	return rc == SQLITE_OK ? 0 : check_failed(k);
 }
 
-/* What progress is measured against. */
-static int measure(struct check *k)
-{
-	struct cursor c;
-	int r = cursor_open(k,
-		"SELECT (page_count - freelist_count) * page_size FROM pragma_page_count,"
-		" pragma_freelist_count, pragma_page_size",
-		false, &c);
-	if (r == 0 && c.row)
-		k->total = (uint64_t)cursor_int(&c, 0);
-	cursor_close(&c);
-	return r;
-}
-
 static int run_checks(struct check *k)
 {
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
@@ -281,8 +267,6 @@ static int check_all(struct check *k, const char *path, bool immutable)
 {
 	k->step = "store";
 	int r = begin(k, path, immutable);
-	if (r == 0)
-		r = measure(k);
 	if (r == 0)
 		r = run_checks(k);
 	return r == CHECK_BROKEN ? 0 : r;

@@ -32,8 +32,8 @@ struct sqlite_check_fault {
 /* Called from sqlite_check(), in its thread; the memory goes after the call. */
 struct sqlite_check_handler {
 	void (*fault)(void *arg, const struct sqlite_check_fault *fault);
-	/* May be NULL. `step` is what is being done; bytes of the database read so far, and in all
-	 * (0: not known). False: stop. */
+	/* May be NULL. `step` is what is being done; blocks verified so far, and in all (0: not
+	 * known yet). False: stop. */
 	bool (*progress)(void *arg, const char *step, uint64_t done, uint64_t total);
 	void *arg;
 };

@@ -114,7 +114,7 @@ static int check_rows(struct check *k, struct file *f, struct cursor *run, struc
 		else
 			check_hole(k, f, hole);
 		if (is_run)
-			k->done += (uint64_t)cursor_int(run, 4);
+			k->done += sq_blocks_of((uint64_t)cursor_int(run, 4));
 		r = cursor_next(is_run ? run : hole);
 	}
 	return r;

@@ -126,6 +126,7 @@ int check_inodes(struct check *k)
 	int r = cursor_open(k, INODE_SQL, false, &c);
 	while (r == 0 && c.row) {
 		k->summary.inodes++;
+		k->total += (uint64_t)cursor_int(&c, BLOCKS);
 		root = root || c.ino == STORE_ROOT_INO;
 		check_ranges(k, &c);
 		check_by_type(k, &c);

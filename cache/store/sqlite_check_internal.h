@@ -21,8 +21,8 @@ struct check {
 	const struct sqlite_check_handler *handler;
 	struct sqlite_check_summary summary;
 	const char *step;
-	uint64_t total;	     /* bytes in use in the database */
-	uint64_t done;	     /* of them, bytes of data read */
+	uint64_t total;	     /* blocks that the inodes have, so they say */
+	uint64_t done;	     /* of them, those looked at */
 	unsigned rows;	     /* read since the last progress */
 	bool stopped;	     /* the handler said so */
 	sqlite3_stmt *place; /* finds a name of an inode; made when the first fault needs it */
