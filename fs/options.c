@@ -201,9 +201,9 @@ int options_parse_time(const char *text, int64_t unit, int64_t *ret)
 	int64_t t = 0;
 	const char *c = text;
 	for (; isdigit((unsigned char)*c); c++) {
-		t = t * 10 + (*c - '0') * unit;
-		if (t > TIME_MAX)
+		if (t > TIME_MAX / 10)
 			return -EINVAL;
+		t = t * 10 + (*c - '0') * unit;
 	}
 	if (*c == '.') {
 		if (!isdigit((unsigned char)c[1]))
