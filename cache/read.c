@@ -137,6 +137,14 @@ static bool confirm(struct reading *rd)
 	return one_state;
 }
 
+/* What is left of the TTL of a block that was found in the cache; it may be gone by now. */
+static int64_t ttl_left(const struct reading *rd, uint32_t i)
+{
+	int64_t left;
+	uint64_t index = rd->range.first + i;
+	return blocks_peek(rd->c->blocks, rd->range.ino, index, rd->now, &left) ? left : 0;
+}
+
 /* Makes the answer of what was collected and loaded. False: something is missing all the same. */
 static bool combine(struct reading *rd, struct store_span *ret)
 {
@@ -144,12 +152,15 @@ static bool combine(struct reading *rd, struct store_span *ret)
 	uint32_t count = clamp(rd->attr.size, rd->range.first, rd->count), hits = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t at = rd->range.first + i - span->first;
-		if (rd->blocks[i])
+		if (rd->blocks[i]) {
+			int64_t left = ttl_left(rd, i);
+			ret->ttl_left = left < ret->ttl_left ? left : ret->ttl_left;
 			hits++;
-		else if (at < span->count)
+		} else if (at < span->count) {
 			rd->blocks[i] = block_ref(span->blocks[at]);
-		else
+		} else {
 			return false;
+		}
 	}
 	ret->first = rd->range.first;
 	ret->count = count;

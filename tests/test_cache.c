@@ -436,6 +436,28 @@ static void test_ttl(void **state)
 	rig_stop(&rig);
 }
 
+static void test_a_read_says_how_fresh_it_is(void **state)
+{
+	struct store_span span;
+	(void)state;
+	start(4);
+	atomic_store(&rig.now, 5000);
+	assert_int_equal(store_read(rig.cache, rig.ino, 0, 1, &span), 0);
+	assert_true(span.ttl_left == INT64_MAX);
+	store_span_release(&span);
+	assert_int_equal(rig_write(&rig, 2 * B, B, 8), 0);
+	atomic_store(&rig.now, 5300);
+	assert_int_equal(rig_write(&rig, B, B, 8), 0);
+	atomic_store(&rig.now, 5400);
+	assert_int_equal(store_read(rig.cache, rig.ino, 1, 1, &span), 0);
+	assert_int_equal(span.ttl_left, RIG_TTL - 100);
+	store_span_release(&span);
+	assert_int_equal(store_read(rig.cache, rig.ino, 1, 3, &span), 0);
+	assert_int_equal(span.ttl_left, RIG_TTL - 400);
+	store_span_release(&span);
+	rig_stop(&rig);
+}
+
 static void test_ttl_0_serves_nothing(void **state)
 {
 	(void)state;
@@ -719,6 +741,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_update_keeps_the_contract),
 		cmocka_unit_test(test_a_failed_read_is_not_remembered),
 		cmocka_unit_test(test_ttl),
+		cmocka_unit_test(test_a_read_says_how_fresh_it_is),
 		cmocka_unit_test(test_ttl_0_serves_nothing),
 		cmocka_unit_test(test_a_cache_of_no_size_serves_nothing),
 		cmocka_unit_test(test_a_record_has_its_own_ttl),

@@ -90,6 +90,7 @@ int store_read(
 {
 	assert(count > 0 && count <= STORE_READ_MAX);
 	ret->count = 0;
+	ret->ttl_left = INT64_MAX;
 	int r = checked(s->ops->read(s, ino, first, count, ret));
 	assert(r == 0 || ret->count == 0);
 	assert(ret->count <= ARRAY_LEN(ret->blocks));

@@ -48,6 +48,9 @@ struct store_span {
 	uint64_t first;
 	uint32_t count;
 	struct store_attr attr; /* of the same moment */
+	/* For how long another cache may serve these blocks at most, in nanoseconds: what is left
+	 * of the TTL of the oldest of them that came from a cache. INT64_MAX: none did. */
+	int64_t ttl_left;
 	struct block *blocks[STORE_READ_MAX + 2 * STORE_READ_SLACK];
 };
 
