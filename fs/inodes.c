@@ -267,7 +267,8 @@ bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at)
 	bool first = false;
 	pthread_mutex_lock(&t->lock);
 	struct inode *i = find(t, ino);
-	if (i && !i->fill.pos) {
+	if (i && (!i->fill.pos || at < i->fill.at)) {
+		deadlines_remove(&t->fills, &i->fill);
 		i->fill.at = at;
 		if (deadlines_add(&t->fills, &i->fill) < 0) {
 			/* No memory to remember it: then it goes at once. */

@@ -51,8 +51,8 @@ bool inodes_take_suid(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
 
 /*
  * The kernel has got data of the inode which it may keep until `at` (monotonic nanoseconds). The
- * first such moment counts until the inode was handed out as stale. True: it is the earliest of
- * all, so whoever waits for inodes_next_stale() must look again.
+ * earliest such moment counts until the inode was handed out as stale. True: it is the earliest of
+ * all inodes, so whoever waits for inodes_next_stale() must look again.
  */
 bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at) MUST_CHECK NONNULL(1);
 

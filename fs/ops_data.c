@@ -111,7 +111,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		return;
 	}
 	/* Also for a handle without cache: a mapping of it is filled by the same requests. */
-	reply_filling(fs, ino, reply_ttl(fs, &span.attr), now);
+	reply_filling(fs, ino, &span.attr, span.ttl_left, now);
 	reply_span(req, ino, &span, start, end);
 	store_span_release(&span);
 }

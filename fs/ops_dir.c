@@ -108,7 +108,7 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 	if (r == 0 && !a.buf)
 		r = -ENOMEM;
 	if (r == 0) {
-		reply_filling(fs, dir, reply_ttl(fs, &attr), now);
+		reply_filling(fs, dir, &attr, INT64_MAX, now);
 		fill(&a, dir, (uint64_t)off);
 		/* What there is goes out; the error comes again when the kernel goes on. */
 		r = a.used ? 0 : a.error;

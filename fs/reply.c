@@ -172,9 +172,15 @@ void reply_close(struct fs *fs, uint64_t ino)
 		reaper_add(fs->reaper, ino);
 }
 
-void reply_filling(struct fs *fs, uint64_t ino, int64_t ttl, int64_t now)
+void reply_filling(
+	struct fs *fs, uint64_t ino, const struct store_attr *attr, int64_t left, int64_t now)
 {
-	notify_filled(fs->notify, ino, now + (ttl < MAPPING_TTL ? MAPPING_TTL : ttl));
+	int64_t ttl = reply_ttl(fs, attr);
+	if (ttl == 0)
+		ttl = MAPPING_TTL;
+	else if (left < ttl)
+		ttl = left;
+	notify_filled(fs->notify, ino, now + ttl);
 }
 
 static const char *cause(int error)

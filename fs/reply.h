@@ -48,8 +48,10 @@ void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr) N
 void reply_forget(struct fs *fs, uint64_t ino, uint64_t n) NONNULL(1);
 void reply_close(struct fs *fs, uint64_t ino) NONNULL(1);
 
-/* The kernel may keep what it is about to be given of the inode, for its TTL from now. */
-void reply_filling(struct fs *fs, uint64_t ino, int64_t ttl, int64_t now) NONNULL(1);
+/* The kernel may keep what it is about to be given of the inode: for its TTL from `now` on, but not
+ * longer than what is left of a TTL, if it came from a cache (nanoseconds). */
+void reply_filling(struct fs *fs, uint64_t ino, const struct store_attr *attr, int64_t left,
+	int64_t now) NONNULL(1, 3);
 
 /* One line, not too many of them, about what failed: which record, where, why. */
 void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)

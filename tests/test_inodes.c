@@ -151,8 +151,9 @@ static void what_was_filled_goes_when_its_time_has_come(void **state)
 	int64_t at = 0;
 	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_true(inodes_filled(t, 5, 100));
-	assert_false(inodes_filled(t, 5, 50)); /* the first fill counts */
-	assert_false(inodes_filled(t, 1, 200));
+	assert_false(inodes_filled(t, 1, 220));
+	assert_false(inodes_filled(t, 1, 200)); /* the earliest counts */
+	assert_false(inodes_filled(t, 1, 210));
 	assert_false(inodes_next_stale(t, 99, &s, &at));
 	assert_int_equal(at, 100);
 	assert_true(inodes_next_stale(t, 100, &s, &at));
