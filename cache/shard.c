@@ -131,7 +131,7 @@ static struct chain **chain_slot(const struct shard *s, uint64_t ino)
 static void grow_chains(struct shard *s)
 {
 	size_t n = s->n_chain_buckets * 2;
-	struct chain **table = calloc(n, sizeof *table);
+	struct chain **table = calloc(n, sizeof(struct chain *));
 	if (!table)
 		return; /* longer lists, nothing worse */
 	for (size_t i = 0; i < s->n_chain_buckets; i++) {
@@ -144,7 +144,7 @@ static void grow_chains(struct shard *s)
 	}
 	free(s->chains);
 	s->chains = table;
-	s->bytes += (n - s->n_chain_buckets) * sizeof *table;
+	s->bytes += (n - s->n_chain_buckets) * sizeof(struct chain *);
 	s->n_chain_buckets = n;
 }
 
@@ -200,7 +200,7 @@ static struct entry **entry_slot(const struct shard *s, uint64_t ino, uint64_t i
 static void grow_entries(struct shard *s)
 {
 	size_t n = s->n_buckets * 2;
-	struct entry **table = calloc(n, sizeof *table);
+	struct entry **table = calloc(n, sizeof(struct entry *));
 	if (!table)
 		return;
 	for (size_t i = 0; i < s->n_buckets; i++) {
@@ -213,7 +213,7 @@ static void grow_entries(struct shard *s)
 	}
 	free(s->entries);
 	s->entries = table;
-	s->bytes += (n - s->n_buckets) * sizeof *table;
+	s->bytes += (n - s->n_buckets) * sizeof(struct entry *);
 	s->n_buckets = n;
 }
 

@@ -224,8 +224,9 @@ struct change {
 
 	/* Results. `result`: 0, or a negative errno and nothing of this change is in the store. */
 	int result;
-	/* With result != 0: the commit itself failed. The store has settled the outcome (it is as
-	 * before), but a cache must drop what it has of the inodes concerned. */
+	/* With result != 0: the caller must drop what it has cached of the inodes concerned. Either
+	 * the commit itself failed, and the store has settled the outcome (it is as before); or,
+	 * from a cache, the change is in the store, but the cache could not be told (cache.h). */
 	bool doubtful;
 	/*
 	 * With result == 0: every inode that the change altered, as it is now. [0] is the one that
