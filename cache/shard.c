@@ -29,6 +29,7 @@
  */
 #include "shard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -200,6 +201,7 @@ static struct entry **entry_slot(const struct shard *s, uint64_t ino, uint64_t i
 static void grow_entries(struct shard *s)
 {
 	size_t n = s->n_buckets * 2;
+	assert(n > 0);
 	struct entry **table = calloc(n, sizeof(struct entry *));
 	if (!table)
 		return;
@@ -260,6 +262,7 @@ static void evict_one(struct shard *s)
 		e->uses = 0;
 		queue_push(s, e);
 	}
+	assert(s->main.tail);
 	for (unsigned i = 0; s->main.tail->uses > 0 && i < ROTATIONS_MAX; i++) {
 		struct entry *e = s->main.tail;
 		queue_remove(s, e);
