@@ -171,6 +171,40 @@ static void test_log_stays_complete(void **state)
 	assert_false(s->log_complete);
 }
 
+struct beside {
+	struct sqlite_store *store;
+	int result;
+	bool complete;
+};
+
+static bool checkpoint_beside(void *arg, const struct store_entry *entry)
+{
+	struct beside *b = arg;
+	(void)entry;
+	sq_write_lock(b->store);
+	b->result = sq_checkpoint_now(b->store);
+	b->complete = b->store->log_complete;
+	sq_write_unlock(b->store);
+	return false;
+}
+
+/* While a reader is on the log, it cannot start anew; but complete it is. */
+static void test_log_is_complete_under_a_reader(void **state)
+{
+	struct store_file *f = *state;
+	store_file_close(f);
+	f->busy_timeout_ms = 10;
+	store_file_open(f);
+	struct beside b = {.store = sq_store(f->store)};
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
+	assert_false(b.store->log_complete);
+	assert_int_equal(
+		store_readdir(f->store, STORE_ROOT_INO, 0, false, checkpoint_beside, &b), 0);
+	assert_int_equal(b.result, -EIO);
+	assert_true(b.complete);
+}
+
 int main(void)
 {
 	fault_vfs_install();
@@ -184,6 +218,7 @@ int main(void)
 		TEST(test_nothing_follows_the_unsettled),
 		TEST(test_busy_once),
 		TEST(test_log_stays_complete),
+		TEST(test_log_is_complete_under_a_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

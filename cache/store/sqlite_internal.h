@@ -168,7 +168,7 @@ struct sqlite_store {
 	uint64_t last_ino;	/* (w) */
 	bool degraded;		/* (w) a failed commit could not be settled; see sqlite_commit.c */
 	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
-	bool log_complete;	/* (w) the whole log is in the database; see sqlite_keeper.c */
+	bool log_complete;	/* (w) the whole log may be in the database; sqlite_keeper.c */
 	bool logged;		/* (w) the last commit wrote to the log: it had an effect */
 	int64_t mount;		/* (w) our row in table mount */
 	atomic_int log_pages;	/* pages in the log after the last commit */

@@ -10,8 +10,8 @@
  * SQLite before 3.51.3 can lose data when a checkpoint starts while a writer starts the log anew
  * (https://sqlite.org/wal.html#walresetbug). Only a transaction that begins when the whole log is
  * in the database can start it anew. So no checkpoint starts beside the writer when that may be so:
- *   - `log_complete` is set when a checkpoint has reached the end, and cleared when a commit has
- *     written to the log again (one without effect does not); both under the write lock;
+ *   - `log_complete` is set when a checkpoint has reached the end, or may have, and cleared when a
+ *     commit has written to the log again (one without effect does not); both under the write lock;
  *   - while the keeper checkpoints beside the writer, which it begins only when the log is not
  *     complete, it holds the lock `checkpoint`, so that nobody else completes the log meanwhile.
  * That holds for this process. Another one that writes to the same file, with a SQLite that has the
@@ -62,13 +62,16 @@ static void reserve_log(struct sqlite_store *s)
 		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
 }
 
-/* A checkpoint with the writer held back. Returns SQLite's code. (w) */
+/* A checkpoint with the writer held back. Returns SQLite's code. Also one that fails, since a
+ * reader stays, may have moved all of the log; where SQLite does not know, it sets both numbers to
+ * -1. (w)
+ */
 static int checkpoint_all(struct sqlite_store *s, struct sq_conn *c, int mode)
 {
 	int pages = 0, moved = 0;
 	pthread_mutex_lock(&s->checkpoint);
 	int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, mode, &pages, &moved);
-	if (rc == SQLITE_OK && pages == moved)
+	if (pages == moved)
 		s->log_complete = true;
 	pthread_mutex_unlock(&s->checkpoint);
 	return rc;
