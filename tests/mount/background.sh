@@ -13,8 +13,10 @@ for _ in 1 2 3 4 5; do
 		fi
 	done
 	same / "$(readlink "/proc/$pid/cwd")"
-	same "$(ps -o sid= -p "$pid" | tr -d ' ')" "$(ps -o pgid= -p "$pid" | tr -d ' ')"
-	same '?' "$(ps -o tty= -p "$pid" | tr -d ' ')"
+	# A session of its own, and no terminal: fields 6 and 7 of proc_pid_stat(5)
+	read -r _ _ _ _ _ session terminal _ <"/proc/$pid/stat"
+	[ "$session" != "$(awk '{print $6}' /proc/$$/stat)" ] || fail 'it is in the session of its starter'
+	same 0 "$terminal" 'the terminal'
 	for fd in 0 1 2; do
 		case $(readlink "/proc/$pid/fd/$fd") in
 		pipe:*) fail "the daemon holds its starter's pipe as $fd" ;;
