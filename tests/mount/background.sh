@@ -7,11 +7,7 @@ mkdir work
 for _ in 1 2 3 4 5; do
 	out=$(cd work && recordfs ../store.db "$MNT" 2>&1 && echo x >"$MNT/x" && cat "$MNT/x")
 	same x "$out"
-	for dir in /proc/[0-9]*; do
-		if [[ $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) == *"recordfs ../store.db $MNT"* ]]; then
-			pid=${dir#/proc/}
-		fi
-	done
+	pid=$(daemon_of ../store.db)
 	same / "$(readlink "/proc/$pid/cwd")"
 	# A session of its own, and no terminal: fields 6 and 7 of proc_pid_stat(5)
 	read -r _ _ _ _ _ session terminal _ <"/proc/$pid/stat"

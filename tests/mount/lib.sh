@@ -82,6 +82,20 @@ crash_daemon() {
 	fusermount3 -u "$MNT"
 }
 
+# daemon_of STORE: process id of the daemon in the background that was started with this word.
+daemon_of() {
+	local dir
+	for dir in /proc/[0-9]*; do
+		if [[ $(tr '\0' ' ' 2>/dev/null <"$dir/cmdline") == *"recordfs $1 "* ]]; then
+			echo "${dir#/proc/}"
+			return
+		fi
+	done 2>/dev/null
+	fail "no daemon serves $1"
+}
+
+gone() { [ ! -e "/proc/$1" ]; }
+
 # What every scenario ends with: an orderly unmount, and a store without a fault in it.
 # CHECK=no before the end leaves the second out, for scenarios that damage the store.
 end() {

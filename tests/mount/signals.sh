@@ -12,21 +12,11 @@ for signal in TERM INT HUP; do
 	recordfsctl check "$STORE"
 done
 
-# background_daemon: its process id.
-background_daemon() {
-	local dir
-	for dir in /proc/[0-9]*; do
-		if [[ $(tr '\0' ' ' <"$dir/cmdline") == "recordfs $STORE "* ]]; then
-			echo "${dir#/proc/}"
-		fi 2>/dev/null
-	done
-}
-gone() { [ ! -e "/proc/$1" ]; }
 unmounted() { ! is_mounted; }
 
 for signal in TERM INT; do
 	recordfs "$STORE" "$MNT"
-	pid=$(background_daemon)
+	pid=$(daemon_of "$STORE")
 	same TERM "$(cat "$MNT/TERM")"
 	# Somebody writes on until the mount is gone
 	while echo line; do :; done >>"$MNT/log" 2>/dev/null &

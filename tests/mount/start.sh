@@ -20,14 +20,9 @@ fusermount3 -u records
 "$start" recordfs.db records >/dev/null
 same hello "$(cat records/f)"
 
-for dir in /proc/[0-9]*; do
-	if [[ $(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) == *"recordfs $T/place/recordfs.db "* ]]; then
-		pid=${dir#/proc/}
-	fi
-done
+pid=$(daemon_of "$T/place/recordfs.db")
 kill -9 "$pid"
-gone() { [ ! -e "/proc/$pid" ]; }
-until_true 'the daemon is dead' gone
+until_true 'the daemon is dead' gone "$pid"
 expect_error ENOTCONN ls records
 "$start" >/dev/null
 same hello "$(cat records/f)"
