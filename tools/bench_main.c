@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 static const struct scale full = {
-	.reps = 7, .slice_ms = 300, .divide = 1, .listed = 5000, .file_size = 64 * MIB};
+	.reps = 15, .slice_ms = 120, .divide = 1, .listed = 5000, .file_size = 64 * MIB};
 static const struct scale quick = {
 	.reps = 3, .slice_ms = 50, .divide = 10, .listed = 500, .file_size = 8 * MIB};
 

@@ -16,6 +16,7 @@ static bool json_begun;
 /* Of the repetitions of one side: medians, and the longest operation of all. */
 struct figures {
 	double value; /* in the work's unit */
+	double best;
 	double p50;
 	double p99;
 	double longest;
@@ -60,6 +61,7 @@ static struct figures figures_of(const struct run *r, unsigned reps)
 			f.longest = r->samples[i].max;
 	}
 	f.value = median(value, reps);
+	f.best = r->work->unit == SECONDS ? value[0] : value[reps - 1];
 	f.p50 = median(p50, reps);
 	f.p99 = median(p99, reps);
 	return f;
@@ -79,20 +81,15 @@ static void print_figures(const struct run *r, const struct figures *f)
 		printf(" %.0f/s, %.1f/%.1f us |", f->value, f->p50, f->p99);
 }
 
-/* The lowest and the highest ratio of repetitions that followed each other. */
+/* Half of the ratios of repetitions that followed each other are between these two. */
 static void print_range(const struct run *ours, const struct run *theirs, unsigned reps)
 {
-	double low = 0, high = 0;
+	double ratio[MAX_REPS];
 
-	for (unsigned i = 0; i < reps; i++) {
-		double ratio = value_of(ours, i) / value_of(theirs, i);
-
-		if (i == 0 || ratio < low)
-			low = ratio;
-		if (i == 0 || ratio > high)
-			high = ratio;
-	}
-	printf(" %.2f-%.2f |", low, high);
+	for (unsigned i = 0; i < reps; i++)
+		ratio[i] = value_of(ours, i) / value_of(theirs, i);
+	qsort(ratio, reps, sizeof(*ratio), compare_double);
+	printf(" %.2f-%.2f |", ratio[reps / 4], ratio[reps - 1 - reps / 4]);
 }
 
 static void print_line(const struct run *ours, const struct run *theirs, unsigned reps)
@@ -106,6 +103,7 @@ static void print_line(const struct run *ours, const struct run *theirs, unsigne
 	print_figures(theirs, &b);
 	printf(" **%.2f** |", ratio);
 	print_range(ours, theirs, reps);
+	printf(" %.2f |", a.best / b.best);
 	if (ours->work->unit == OPS && ours->work->per_op == 1)
 		printf(" %.2f/%.2f |", a.p50 / b.p50, a.p99 / b.p99);
 	else
@@ -125,8 +123,10 @@ static void write_json(const struct run *r, unsigned reps)
 		"%s\n  {\"work\": \"%s\", \"side\": \"%s\", \"unit\": \"%s\", \"threads\": %u,",
 		json_begun ? "," : "", r->work->name, r->name, units[r->work->unit],
 		r->work->threads);
-	fprintf(json, " \"goal\": %.2f, \"median\": %.3f, \"p50_us\": %.3f, \"p99_us\": %.3f,",
-		r->yard == NULL ? 0 : r->yard->goal, f.value, f.p50, f.p99);
+	fprintf(json,
+		" \"goal\": %.2f, \"median\": %.3f, \"best\": %.3f, \"p50_us\": %.3f, \"p99_us\": "
+		"%.3f,",
+		r->yard == NULL ? 0 : r->yard->goal, f.value, f.best, f.p50, f.p99);
 	fprintf(json, " \"longest_us\": %.3f, \"values\": [", f.longest);
 	for (unsigned i = 0; i < reps; i++)
 		fprintf(json, "%s%.3f", i == 0 ? "" : ", ", value_of(r, i));
@@ -143,8 +143,8 @@ void report_begin(const struct scale *scale, const char *path)
 		err(1, "uname");
 	printf("Medians of %u interleaved repetitions; Linux %s, %ld cores, SQLite %s.\n\n",
 		scale->reps, u.release, cpus, sqlite3_libversion());
-	printf("| work | yardstick | recordfs | the yardstick | ratio | range | p50/p99 ratio |"
-	       " goal |\n|---|---|---|---|---|---|---|---|\n");
+	printf("| work | yardstick | recordfs | the yardstick | ratio | half of them | best |"
+	       " p50/p99 ratio | goal |\n|---|---|---|---|---|---|---|---|---|\n");
 	fflush(stdout);
 	if (path == NULL)
 		return;
