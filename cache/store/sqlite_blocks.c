@@ -2,9 +2,9 @@
  * Rows of data and of holes.
  *
  * A row of table block is a run: 1 ... SQ_RUN_MAX consecutive blocks of one inode that lie in one
- * chunk (SQ_RUN_MAX blocks, aligned). Large writes make long runs, which is what bulk needs; a
- * write into a part of a run breaks it up into rows of one block, which is what small overwrites
- * need.
+ * chunk (SQ_RUN_MAX blocks, aligned). Large writes make long runs, which is what bulk needs. A
+ * write into a run that keeps its length overwrites those bytes where they are; any other breaks
+ * the run up into rows of one block (what each costs: docs/measurements.md).
  *
  * Invariants, for every regular file (recordfsctl check verifies them):
  *   - each block below the end of the file is either in exactly one run or in exactly one hole,
@@ -174,28 +174,37 @@ static int split_run(struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t f
 	return r;
 }
 
-/* Puts a run over blocks of the one at `into`, which has all of them and does not change its
- * length. */
-static int patch_run(struct sq_conn *c, uint64_t ino, uint64_t into, const struct sq_run *new)
-{
-	struct loaded_run old;
-	int r = load_run(c, ino, into, &old);
-	if (r < 0)
-		return r;
-	size_t at = (size_t)(new->first - into);
-	memcpy(old.data + at * STORE_BLOCK_SIZE, new->data, new->len);
-	if (old.run.sums)
-		memcpy(old.sums + at * 8, new->sums, (size_t) new->count * 8);
-	return put_run(c, ino, into, old.data, old.run.len, old.run.sums ? old.sums : NULL,
-		(size_t)8 * old.run.count);
-}
-
 /* Where a run is, without its data. */
 struct extent {
 	uint64_t first;
 	uint32_t count;
 	size_t len; /* bytes */
+	bool has_sums;
 };
+
+/* Overwrites a part of a column. It keeps its length, and the pages beside are not even read. */
+static int patch_column(struct sq_conn *c, int64_t key, const char *column, const void *bytes,
+	size_t len, size_t at)
+{
+	sqlite3_blob *blob = NULL;
+	int rc = sqlite3_blob_open(c->db, "main", "block", column, key, 1, &blob);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_blob_write(blob, bytes, (int)len, (int)at);
+	int closed = sqlite3_blob_close(blob);
+	return sq_errno(rc == SQLITE_OK ? closed : rc);
+}
+
+/* Puts a run over blocks of another one, which has all of them and does not change its length. */
+static int patch_run(
+	struct sq_conn *c, uint64_t ino, const struct extent *into, const struct sq_run *new)
+{
+	int64_t key = sq_key(ino, into->first);
+	size_t at = (size_t)(new->first - into->first);
+	int r = patch_column(c, key, "data", new->data, new->len, at * STORE_BLOCK_SIZE);
+	if (r == 0 && into->has_sums)
+		r = patch_column(c, key, "sums", new->sums, (size_t) new->count * 8, at * 8);
+	return r;
+}
 
 /* The runs that have blocks in [first, last], up to n of them; returns how many. */
 static int find_runs(
@@ -208,6 +217,7 @@ static int find_runs(
 		struct extent e = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
 		e.len = (size_t)sqlite3_column_int64(st, 1);
 		e.count = run_count(e.first, (int64_t)e.len);
+		e.has_sums = sqlite3_column_int(st, 2) != 0;
 		if (e.count == 0) {
 			sq_done(st);
 			return -EIO;
@@ -277,7 +287,7 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	uint64_t last = first + run.count - 1;
 	int n = find_runs(c, ino, first, last, runs, SQ_RUN_MAX);
 	if (n == 1 && runs[0].count > run.count && can_patch(&runs[0], &run))
-		return patch_run(c, ino, runs[0].first, &run);
+		return patch_run(c, ino, &runs[0], &run);
 	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
 	if (r == 0)
 		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);
