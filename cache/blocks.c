@@ -95,16 +95,22 @@ static size_t run_length(uint64_t first, size_t count)
 }
 
 size_t blocks_get(struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now,
-	struct block **ret)
+	struct block **ret, int64_t *ret_ttl_left)
 {
 	size_t found = 0;
+	*ret_ttl_left = INT64_MAX;
 	for (size_t i = 0; i < count;) {
 		struct shard_slot *slot = slot_of(b, ino, first + i);
 		size_t end = i + run_length(first + i, count - i);
 		lock_acquire(&slot->lock);
 		for (; i < end; i++) {
-			ret[i] = shard_get(&slot->shard, ino, first + i, now);
-			found += ret[i] != NULL;
+			int64_t expires;
+			ret[i] = shard_get(&slot->shard, ino, first + i, now, &expires);
+			if (!ret[i])
+				continue;
+			found++;
+			if (expires - now < *ret_ttl_left)
+				*ret_ttl_left = expires - now;
 		}
 		lock_release(&slot->lock);
 	}

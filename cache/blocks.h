@@ -46,10 +46,11 @@ struct blocks *blocks_free(struct blocks *b);
 
 /*
  * Looks for blocks [first, first + count) and sets ret[i] to block first + i, with a reference for
- * the caller, or to NULL. Returns how many were found.
+ * the caller, or to NULL. Returns how many were found; *ret_ttl_left is
+ * what is left of the TTL of the oldest of them, INT64_MAX if there are none.
  */
 size_t blocks_get(struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now,
-	struct block **ret) NONNULL(1, 6);
+	struct block **ret, int64_t *ret_ttl_left) NONNULL(1, 6, 7);
 
 /*
  * Makes `blocks` the contents of [first, first + count), to be served until now + ttl; the cache

@@ -36,7 +36,8 @@ int64_t cache_ttl(const struct cache *c, const struct store_attr *attr)
 bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_attr *ret)
 {
 	struct block *block;
-	if (blocks_get(c->blocks, ino, BLOCKS_ATTR, 1, now, &block) == 0)
+	int64_t ttl_left;
+	if (blocks_get(c->blocks, ino, BLOCKS_ATTR, 1, now, &block, &ttl_left) == 0)
 		return false;
 	memcpy(ret, block->data, sizeof *ret);
 	block_unref(block);

@@ -30,6 +30,7 @@ struct reading {
 	struct store_attr attr; /* cached, or of the moment of `loaded` */
 	uint32_t count;		/* of blocks[], at most as many as asked for */
 	uint32_t found;		/* of these, so many are not NULL */
+	int64_t ttl_left;	/* of the oldest of them */
 	struct store_span loaded;
 	struct block *blocks[STORE_READ_MAX]; /* references, or NULL: not cached */
 };
@@ -83,8 +84,8 @@ static bool collect(struct reading *rd)
 	}
 	bool quiet = guard_holds(rd->stripe, rd->token, &rd->range);
 	if (quiet)
-		rd->found = (uint32_t)blocks_get(
-			c->blocks, rd->range.ino, rd->range.first, rd->count, rd->now, rd->blocks);
+		rd->found = (uint32_t)blocks_get(c->blocks, rd->range.ino, rd->range.first,
+			rd->count, rd->now, rd->blocks, &rd->ttl_left);
 	else
 		rd->count = 0;
 	lock_release(&rd->stripe->lock);
@@ -137,14 +138,6 @@ static bool confirm(struct reading *rd)
 	return one_state;
 }
 
-/* What is left of the TTL of a block that was found in the cache; it may be gone by now. */
-static int64_t ttl_left(const struct reading *rd, uint32_t i)
-{
-	int64_t left;
-	uint64_t index = rd->range.first + i;
-	return blocks_peek(rd->c->blocks, rd->range.ino, index, rd->now, &left) ? left : 0;
-}
-
 /* Makes the answer of what was collected and loaded. False: something is missing all the same. */
 static bool combine(struct reading *rd, struct store_span *ret)
 {
@@ -152,16 +145,16 @@ static bool combine(struct reading *rd, struct store_span *ret)
 	uint32_t count = clamp(rd->attr.size, rd->range.first, rd->count), hits = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t at = rd->range.first + i - span->first;
-		if (rd->blocks[i]) {
-			int64_t left = ttl_left(rd, i);
-			ret->ttl_left = left < ret->ttl_left ? left : ret->ttl_left;
+		if (rd->blocks[i])
 			hits++;
-		} else if (at < span->count) {
+		else if (at < span->count)
 			rd->blocks[i] = block_ref(span->blocks[at]);
-		} else {
+		else
 			return false;
-		}
 	}
+	ret->ttl_left = rd->ttl_left;
+	if (span->count > 0 && span->ttl_left < ret->ttl_left)
+		ret->ttl_left = span->ttl_left; /* what is below may be a cache as well */
 	ret->first = rd->range.first;
 	ret->count = count;
 	ret->attr = rd->attr;

@@ -334,7 +334,8 @@ int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block
 	return 0;
 }
 
-struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t now)
+struct block *shard_get(
+	struct shard *s, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_expires)
 {
 	struct entry *e = *entry_slot(s, ino, index);
 	if (!e)
@@ -348,6 +349,7 @@ struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t n
 		return NULL;
 	}
 	use(e);
+	*ret_expires = e->expires;
 	return block_ref(e->block);
 }
 

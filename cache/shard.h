@@ -41,9 +41,9 @@ struct shard {
 int shard_init(struct shard *s, uint64_t limit) MUST_CHECK NONNULL(1);
 void shard_destroy(struct shard *s) NONNULL(1);
 
-/* The block with a reference for the caller, or NULL. */
-struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t now)
-	NONNULL(1) MUST_CHECK;
+/* The block with a reference for the caller, and when it expires; or NULL. */
+struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t now,
+	int64_t *ret_expires) NONNULL(1, 5) MUST_CHECK;
 
 /* Takes its own reference; -ENOMEM and nothing is cached, not what was there before either. */
 int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block,

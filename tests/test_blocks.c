@@ -67,8 +67,13 @@ static void put(struct blocks *b, uint64_t ino, uint64_t index, unsigned char fi
 static int get(struct blocks *b, uint64_t ino, uint64_t index, int64_t now)
 {
 	struct block *block;
-	size_t found = blocks_get(b, ino, index, 1, now, &block);
+	int64_t left, same;
+	size_t found = blocks_get(b, ino, index, 1, now, &block, &left);
 	assert_int_equal(found, block != NULL);
+	if (!found)
+		assert_true(left == INT64_MAX);
+	else if (blocks_peek(b, ino, index, now, &same))
+		assert_true(left == same);
 	assert_null(blocks_check(b));
 	int value = block ? block->data[0] : -1;
 	block_unref(block);
@@ -107,17 +112,18 @@ static void test_ranges_cross_shards(void **state)
 	(void)state;
 	struct blocks *b = new_blocks(64 * MIB);
 	struct block *in[300], *out[300];
+	int64_t left = 0;
 	for (unsigned i = 0; i < 300; i++)
 		in[i] = new_block(i % 3 ? 8 : 0, (unsigned char)i);
 	assert_int_equal(blocks_put(b, INO, 50, 300, in, 0, TTL), 0);
 	assert_null(blocks_check(b));
-	assert_int_equal(blocks_get(b, INO, 50, 300, 1, out), 300);
+	assert_int_equal(blocks_get(b, INO, 50, 300, 1, out, &left), 300);
 	for (unsigned i = 0; i < 300; i++) {
 		assert_ptr_equal(in[i], out[i]);
 		block_unref(out[i]);
 		block_unref(in[i]);
 	}
-	assert_int_equal(blocks_get(b, INO, 40, 20, 1, out), 10);
+	assert_int_equal(blocks_get(b, INO, 40, 20, 1, out, &left), 10);
 	for (unsigned i = 0; i < 20; i++) {
 		assert_int_equal(out[i] != NULL, i >= 10);
 		block_unref(out[i]);
@@ -239,8 +245,9 @@ static void test_references_outlive_the_cache(void **state)
 	(void)state;
 	struct blocks *b = new_blocks(MIB);
 	struct block *held;
+	int64_t left;
 	put(b, INO, 0, 42, 0);
-	assert_int_equal(blocks_get(b, INO, 0, 1, 0, &held), 1);
+	assert_int_equal(blocks_get(b, INO, 0, 1, 0, &held, &left), 1);
 	assert_int_equal(atomic_load(&held->refs), 2);
 	blocks_drop(b, INO, 0, 0);
 	assert_int_equal(atomic_load(&held->refs), 1);

@@ -133,9 +133,10 @@ static double run_real(const struct trace *t, uint64_t bytes, uint32_t *ret_bloc
 		need(NULL);
 	for (size_t i = 0; i < t->n; i++) {
 		struct block *got;
+		int64_t ttl_left;
 		/* Files of 64 MiB, as a mount would have them. */
 		uint64_t ino = t->keys[i] >> 14, index = t->keys[i] & 0x3fff;
-		if (blocks_get(b, ino, index, 1, 0, &got) > 0) {
+		if (blocks_get(b, ino, index, 1, 0, &got, &ttl_left) > 0) {
 			block_unref(got);
 			hits += i >= t->n / 2;
 		} else if (blocks_put(b, ino, index, 1, &block, 0, 1) < 0) {
