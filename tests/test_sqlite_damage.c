@@ -72,6 +72,37 @@ static void test_row_past_the_end(void **state)
 	store_span_release(&span);
 }
 
+/* Counts that are too low: the record can be emptied and deleted all the same. */
+static void test_counts_too_low(void **state)
+{
+	struct store_file *f = *state;
+	struct store_attr attr;
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', 8 * STORE_BLOCK_SIZE, true), 0);
+	struct change reserve = {.kind = CHANGE_ALLOCATE,
+		.now = 3,
+		.allocate = {.ino = ino,
+			.mode = STORE_ALLOCATE,
+			.offset = 8 * STORE_BLOCK_SIZE,
+			.len = 8 * STORE_BLOCK_SIZE}};
+	assert_int_equal(store_apply_one(f->store, &reserve, true), 0);
+	store_file_close(f);
+	store_file_sql(f, "UPDATE inode SET blocks = 1, reserved = 1 WHERE blocks > 0");
+	store_file_open(f);
+	struct change cut = {.kind = CHANGE_SETATTR,
+		.now = 4,
+		.setattr = {.ino = ino, .mask = STORE_SET_SIZE, .size = 2 * STORE_BLOCK_SIZE}};
+	assert_int_equal(store_apply_one(f->store, &cut, true), 0);
+	assert_int_equal(store_getattr(f->store, ino, &attr), 0);
+	struct change unlink = {.kind = CHANGE_UNLINK,
+		.now = 5,
+		.unlink = {.parent = STORE_ROOT_INO, .name = {.bytes = "record", .len = 6}}};
+	assert_int_equal(store_apply_one(f->store, &unlink, true), 0);
+	struct change reap = {.kind = CHANGE_REAP, .now = 6, .reap = {.ino = ino}};
+	assert_int_equal(store_apply_one(f->store, &reap, true), 0);
+	assert_int_equal(store_getattr(f->store, ino, &attr), -ESTALE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -81,6 +112,8 @@ int main(void)
 			test_one_row_over_another, store_file_setup, store_file_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_row_past_the_end, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_counts_too_low, store_file_setup, store_file_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,13 @@ static int find_runs(
 	return r < 0 ? r : found;
 }
 
+/* What a damaged file counts too low must not become a count that no row can hold: the inode could
+ * not even be deleted then. */
+static void take_from(uint64_t *count, uint64_t n)
+{
+	*count -= n < *count ? n : *count;
+}
+
 static uint64_t overlap(const struct extent *e, uint64_t first, uint64_t last)
 {
 	uint64_t from = e->first > first ? e->first : first;
@@ -335,7 +342,7 @@ int sq_blocks_delete(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint
 		/* Only the first and the last run can reach over the edge. */
 		for (int e = 0; r == 0 && e < n; e++) {
 			uint64_t common = overlap(&runs[e], first, last);
-			i->stored -= common;
+			take_from(&i->stored, common);
 			if (common < runs[e].count)
 				r = split_run(c, ino, runs[e].first, first, last);
 		}
@@ -370,7 +377,7 @@ static int put_hole(struct sq_conn *c, struct sq_inode *i, const struct hole *h)
 static int delete_hole(struct sq_conn *c, struct sq_inode *i, const struct hole *h)
 {
 	if (h->reserved)
-		i->reserved -= h->count;
+		take_from(&i->reserved, h->count);
 	return sq_exec(sq_query(c, SQ_HOLE_DELETE, "i", sq_key(i->attr.ino, h->first)));
 }
 
