@@ -87,20 +87,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_close(fs, ino);
 }
 
-/* A record of that name was there after all: others may make them behind the kernel's back. */
-static int open_existing(fuse_req_t req, uint64_t parent, const char *name,
-	struct fuse_file_info *fi, struct store_attr *attr)
-{
-	int r = store_lookup(fs_of(req)->store, parent, name, strlen(name), attr);
-	if (r < 0)
-		return r;
-	if (S_ISDIR(attr->mode))
-		return -EISDIR;
-	if (!S_ISREG(attr->mode))
-		return -ESTALE; /* the kernel looks the name up again and knows what to do */
-	return open_record(req, attr->ino, fi, attr);
-}
-
 static void reply_create(fuse_req_t req, struct fuse_file_info *fi, const struct store_attr *attr)
 {
 	struct fs *fs = fs_of(req);
@@ -132,7 +118,9 @@ void op_create(
 		if (r == 0)
 			choose_caching(fs, &attr, fi);
 	} else if (r == -EEXIST && !(fi->flags & O_EXCL)) {
-		r = open_existing(req, parent, name, fi, &attr);
+		/* Another one made it behind the kernel's back, which has not asked whether the
+		 * caller may open it. On ESTALE it looks the name up again, and then does. */
+		r = -ESTALE;
 	}
 	if (r < 0)
 		reply_error(req, OP_OPEN, r);
