@@ -108,7 +108,6 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 	if (r == 0 && !a.buf)
 		r = -ENOMEM;
 	if (r == 0) {
-		reply_filling(fs, dir, &attr, INT64_MAX, now);
 		fill(&a, dir, (uint64_t)off);
 		/* What there is goes out; the error comes again when the kernel goes on. */
 		r = a.used ? 0 : a.error;
@@ -117,6 +116,10 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 		reply_error(req, OP_READDIR, r);
 	else if (fuse_reply_buf(req, a.buf, a.used) < 0)
 		take_back(&a);
+	else
+		/* Not before: the kernel locks nothing until it keeps what it got, so a drop that
+		 * came earlier would miss it. */
+		reply_filling(fs, dir, &attr, INT64_MAX, now);
 	free(a.buf);
 }
 

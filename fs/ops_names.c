@@ -1,6 +1,7 @@
 /*
  * Operations on names: look up, create, link, unlink, rename.
  */
+#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -104,12 +105,20 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
+	struct fs *fs = fs_of(req);
+	int64_t now = clock_monotonic();
 	char target[STORE_TARGET_MAX + 1];
-	int r = store_readlink(fs_of(req)->store, ino, target, sizeof target);
-	if (r < 0)
+	struct store_attr attr;
+	int r = store_readlink(fs->store, ino, target, sizeof target);
+	if (r == 0)
+		r = store_getattr(fs->store, ino, &attr);
+	if (r < 0) {
 		reply_error(req, OP_READLINK, r);
-	else
-		fuse_reply_readlink(req, target);
+		return;
+	}
+	/* The kernel keeps targets as it keeps data: until it is told to drop them. */
+	reply_filling(fs, ino, &attr, INT64_MAX, now);
+	fuse_reply_readlink(req, target);
 }
 
 static void remove_name(fuse_req_t req, enum fs_op op, uint64_t parent, const char *name)

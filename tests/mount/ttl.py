@@ -36,6 +36,23 @@ poll("expired blocks are counted", lambda: (read_direct(f), daemon.stats()["cach
 os.close(fd)
 daemon.umount()
 
+# What a symlink points to and what is in a directory are kept by the kernel as well
+daemon = Daemon("-o", "cache_ttl=0.2,watch=0")
+os.symlink("old", MNT / "link")
+os.mkdir(MNT / "dir")
+(MNT / "dir" / "old").touch()
+same("old", os.readlink(MNT / "link"))
+same(["old"], os.listdir(MNT / "dir"))
+db = sqlite3.connect(STORE, timeout=60)
+with db:
+    db.execute("UPDATE inode SET target = CAST('new' AS BLOB) WHERE target IS NOT NULL")
+    db.execute("UPDATE dentry SET name = CAST('new' AS BLOB) WHERE name = CAST('old' AS BLOB)")
+db.close()
+poll("the target expires", lambda: os.readlink(MNT / "link") == "new")
+poll("the entries expire", lambda: os.listdir(MNT / "dir") == ["new"])
+os.unlink(MNT / "link")
+daemon.umount()
+
 # A file's own TTL, and what is created inherits a directory's
 daemon = Daemon("-o", "cache_ttl=3600")
 os.mkdir(MNT / "short")
