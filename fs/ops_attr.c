@@ -19,9 +19,14 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_attr(req, &attr);
 }
 
+/* What does not fit becomes the nearest time that does, as in other filesystems. */
 static int64_t nanoseconds(const struct timespec *ts)
 {
-	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+	int64_t ns;
+	if (!__builtin_mul_overflow((int64_t)ts->tv_sec, 1000000000, &ns) &&
+		!__builtin_add_overflow(ns, ts->tv_nsec, &ns))
+		return ns;
+	return ts->tv_sec < 0 ? INT64_MIN : INT64_MAX;
 }
 
 /* What the kernel asks to set, in our terms. */

@@ -34,6 +34,11 @@ for name in ("f", "d", "s", "p"):
 os.utime("f", ns=odd[2])
 os.utime("s", ns=odd[1], follow_symlinks=False)
 
+# What is too far away becomes the nearest that there is, and not a time on the other side
+for seconds, wanted in ((2**40, 2**63 - 1), (-2**40, -2**63)):
+    os.utime("f", (seconds, seconds))
+    same((wanted, wanted), times("f")[:2], f"{seconds} s")
+
 # Now: near the clock
 start = time.time_ns()
 os.utime("p")
