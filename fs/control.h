@@ -12,9 +12,7 @@
 /* Of the structs below. A daemon of another version answers ENOTTY, for their sizes differ. */
 #define RECORDFS_CONTROL_VERSION 1
 
-#define X(name, text) +1
-enum { RECORDFS_STATS_COUNT = 0 STORE_STATS(X) };
-#undef X
+#define RECORDFS_STATS_COUNT (sizeof(struct store_stats) / sizeof(uint64_t))
 #define RECORDFS_STATS_MAX 64
 
 struct recordfs_stats {

@@ -107,7 +107,7 @@ void op_create(
 	if (!reply_name_fits(req, name))
 		return;
 	struct fs *fs = fs_of(req);
-	struct store_attr attr;
+	struct store_attr attr = {0};
 	struct change c = reply_change(req, CHANGE_CREATE);
 	c.create = (struct change_create){
 		.parent = parent, .name = {name, strlen(name)}, .mode = S_IFREG | (mode & 07777)};

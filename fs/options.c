@@ -268,7 +268,7 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 	case KEY_SYNC:
 		return set_sync(p, arg, value);
 	case KEY_ON_CACHE_ERROR:
-		if (strcmp(value, "eio") && strcmp(value, "drop"))
+		if (strcmp(value, "eio") != 0 && strcmp(value, "drop") != 0)
 			return refuse(p, "bad option '%s': it must be eio or drop", arg);
 		o->drop_on_error = !strcmp(value, "drop");
 		return 0;

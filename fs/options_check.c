@@ -59,13 +59,12 @@ static int absolute_new(struct check *c, char **ret)
 	char *copy2 = strdup(path);
 	char *dir = copy ? realpath(dirname(copy), NULL) : NULL;
 	int r = 0;
-	if (!copy || !copy2)
-		r = refuse(c, -ENOMEM, "no memory");
-	else if (!dir)
-		r = refuse(c, -errno, "store '%s': its directory: %s", path, strerror(errno));
-	else if (path[strlen(path) - 1] == '/')
+	if (path[strlen(path) - 1] == '/')
 		r = refuse(c, -EISDIR, "store '%s' must be a file, not a directory", path);
-	else if (asprintf(ret, "%s/%s", strcmp(dir, "/") ? dir : "", basename(copy2)) < 0)
+	else if (copy && !dir)
+		r = refuse(c, -errno, "store '%s': its directory: %s", path, strerror(errno));
+	else if (!dir || !copy2 ||
+		 asprintf(ret, "%s/%s", strcmp(dir, "/") != 0 ? dir : "", basename(copy2)) < 0)
 		r = refuse(c, -ENOMEM, "no memory");
 	free(copy);
 	free(copy2);
@@ -101,7 +100,7 @@ static int check_store(struct check *c)
 static bool is_inside(const char *path, const char *dir)
 {
 	size_t len = strlen(dir);
-	if (!strcmp(dir, "/"))
+	if (strcmp(dir, "/") == 0)
 		return true;
 	return !strncmp(path, dir, len) && path[len] == '/';
 }

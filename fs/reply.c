@@ -84,11 +84,6 @@ void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino)
 		notify_stale(fs->notify, ino, 0, 0);
 }
 
-void reply_error(fuse_req_t req, enum fs_op op, int error)
-{
-	fuse_reply_err(req, errors_reply(op, error));
-}
-
 int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
 {
 	return attr->ttl < 0 ? fs->options->cache_ttl_ns : attr->ttl;
@@ -188,16 +183,33 @@ static const char *cause(int error)
 	return error == -EBADMSG ? "checksum does not match" : strerror(-error);
 }
 
-void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)
+/* May a failure be logged now? Says first how many were not. */
+static bool may_log(void)
 {
 	unsigned suppressed;
 	if (!log_allowed(&failures, clock_monotonic(), &suppressed))
+		return false;
+	if (suppressed)
+		log_line(LOG_ERR, "%u more failures not shown", suppressed);
+	return true;
+}
+
+void reply_error(fuse_req_t req, enum fs_op op, int error)
+{
+	int reply = errors_reply(op, error);
+	bool logged = op == OP_READ || op == OP_WRITE || op == OP_FSYNC; /* with more to say */
+	fuse_reply_err(req, reply);
+	if (reply == EIO && !logged && may_log())
+		log_line(LOG_ERR, "%s failed: %s", errors_op_name(op), cause(error));
+}
+
+void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)
+{
+	if (!may_log())
 		return;
 	char path[4096];
 	if (store_path(fs->store, ino, path, sizeof path) < 0)
 		snprintf(path, sizeof path, "record %llu", (unsigned long long)ino);
-	if (suppressed)
-		log_line(LOG_ERR, "%u more failures not shown", suppressed);
 	log_line(LOG_ERR, "%s of '%s' at offset %lld failed: %s", errors_op_name(op), path,
 		(long long)offset, cause(error));
 }

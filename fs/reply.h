@@ -28,7 +28,8 @@ int reply_apply_durably(struct fs *fs, struct change *c, bool durable) MUST_CHEC
  * told, the kernel must not keep what it has of the inode. */
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
-/* Answers with `error`, 0 or a negative errno of the store, as `op` may show it. */
+/* Answers with `error`, 0 or a negative errno of the store, as `op` may show it. An EIO is logged,
+ * except those that are for reply_log_failure(). */
 void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
 
 /* How long the kernel may keep what it learns of the inode, in nanoseconds and in seconds. */

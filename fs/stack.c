@@ -99,7 +99,7 @@ int stack_open(const struct options *o, void (*before_blocking)(void *arg), stru
 	snprintf(errmsg, errmsg_size, "store '%s': no memory", o->store);
 	int r = o->fault ? open_with_faults(o, &below, ret_created, errmsg, errmsg_size)
 			 : open_sqlite(o, &below, ret_created, errmsg, errmsg_size);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = add_cache(o, before_blocking, below, ret);
 	if (r < 0) {
