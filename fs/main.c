@@ -8,6 +8,7 @@
 #include "stack.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +49,17 @@ static int run(int argc, char *argv[], struct options *o)
 	return EXIT_SUCCESS;
 }
 
+/*
+ * Arenas of malloc(3). Blocks come from whichever thread reads or writes, and go when they are
+ * evicted; with an arena a thread, as is the default, each keeps what others could use: 605 MiB
+ * resident were seen with a cache of 256 MiB and 24 threads.
+ */
+#define ARENAS 2
+
 int main(int argc, char *argv[])
 {
 	struct options o = {0};
+	mallopt(M_ARENA_MAX, ARENAS);
 	int status = run(argc, argv, &o);
 	options_fini(&o);
 	return status;

@@ -58,7 +58,7 @@ static int configure(sqlite3 *db, int busy_timeout_ms)
 				      "PRAGMA secure_delete = OFF;"
 				      "PRAGMA mmap_size = 0;"
 				      "PRAGMA temp_store = MEMORY;"
-				      "PRAGMA cache_size = -4096;"
+				      "PRAGMA cache_size = -1024;"
 				      "PRAGMA wal_autocheckpoint = 0;"
 				      "PRAGMA journal_size_limit = -1;";
 	sqlite3_busy_timeout(db, busy_timeout_ms);
