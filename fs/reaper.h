@@ -1,6 +1,7 @@
 /*
  * The reaper: the thread that deletes for good what has lost its last name and its last user, a
- * piece at a time, so that removing a huge record costs its remover nothing.
+ * piece at a time, so that removing a huge record costs its remover nothing. What the store fails
+ * to delete is tried again.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
  */
 #include "kit.h"
 #include "model_store.h"
+#include "script_store.h"
 
 #include "fs/clock.h"
 #include "fs/errors.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -89,6 +91,43 @@ static void orphans_are_deleted(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
 		assert_int_equal(store_getattr(k->store, inos[i], &attr), -ESTALE);
 	assert_int_equal(store_getattr(k->store, named, &attr), 0);
+	kit_free(k);
+}
+
+static int fail_at_first(struct script *s)
+{
+	return atomic_load(&s->calls[SCRIPT_APPLY]) <= 1 ? -EIO : 0;
+}
+
+static int fail_always(struct script *s)
+{
+	(void)s;
+	return -EIO;
+}
+
+static void what_failed_is_tried_again(void **state)
+{
+	(void)state;
+	struct kit *k = kit_new(model_store_new());
+	struct script script;
+	struct reaper *r = NULL;
+	struct store_attr attr;
+	uint64_t ino;
+	k->unwatched = true;
+	script_init(&script, k->store);
+	assert_int_equal(kit_create(k, 1, "x", S_IFREG | 0644, &ino), 0);
+	assert_int_equal(kit_unlink(k, 1, "x"), 0);
+	script.before[SCRIPT_APPLY] = fail_at_first;
+	assert_int_equal(reaper_start(&script.store, &r), 0);
+	reaper_add(r, ino);
+	while (store_getattr(k->store, ino, &attr) == 0)
+		sched_yield();
+	r = reaper_stop(r, INT64_MAX / 2);
+	/* But not for ever when it is time to go. */
+	script.before[SCRIPT_APPLY] = fail_always;
+	assert_int_equal(reaper_start(&script.store, &r), 0);
+	reaper_add(r, ino);
+	r = reaper_stop(r, INT64_MAX / 2);
 	kit_free(k);
 }
 
@@ -186,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(notes_are_sent_by_the_thread),
 		cmocka_unit_test(orphans_are_deleted),
+		cmocka_unit_test(what_failed_is_tried_again),
 		cmocka_unit_test(only_posix_errnos_get_out),
 		cmocka_unit_test(the_log_is_not_flooded),
 		cmocka_unit_test(init_is_completed_with_what_was_offered),
