@@ -40,6 +40,7 @@ bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_att
 	if (blocks_get(c->blocks, ino, BLOCKS_ATTR, 1, now, &block, &ttl_left) == 0)
 		return false;
 	memcpy(ret, block->data, sizeof *ret);
+	ret->age += cache_ttl(c, ret) - ttl_left;
 	block_unref(block);
 	return true;
 }

@@ -22,7 +22,7 @@ static void reply_no_entry(fuse_req_t req, uint64_t parent)
 	struct store_attr dir;
 	struct fuse_entry_param none = {0};
 	if (store_getattr(fs->store, parent, &dir) == 0)
-		none.entry_timeout = reply_timeout(fs, &dir);
+		none.entry_timeout = (double)reply_ttl(fs, &dir) / 1e9;
 	if (none.entry_timeout > 0)
 		fuse_reply_entry(req, &none);
 	else

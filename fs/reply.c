@@ -91,7 +91,8 @@ int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
 
 double reply_timeout(const struct fs *fs, const struct store_attr *attr)
 {
-	return (double)reply_ttl(fs, attr) / 1e9;
+	int64_t left = reply_ttl(fs, attr) - attr->age;
+	return left > 0 ? (double)left / 1e9 : 0;
 }
 
 void reply_stat(const struct store_attr *attr, struct stat *ret)

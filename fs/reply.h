@@ -32,7 +32,8 @@ void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1,
  * except those that are for reply_log_failure(). */
 void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
 
-/* How long the kernel may keep what it learns of the inode, in nanoseconds and in seconds. */
+/* The TTL of the inode in nanoseconds, and how long (in seconds) the kernel may keep these
+ * attributes of it: the TTL less the time that they were cached already. */
 int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
 double reply_timeout(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
 

@@ -458,6 +458,27 @@ static void test_a_read_says_how_fresh_it_is(void **state)
 	rig_stop(&rig);
 }
 
+static void test_attributes_say_how_old_they_are(void **state)
+{
+	struct store_attr attr;
+	(void)state;
+	start(1);
+	atomic_store(&rig.now, 5000);
+	assert_int_equal(store_getattr(rig.cache, rig.ino, &attr), 0);
+	assert_int_equal(attr.age, 0);
+	atomic_store(&rig.now, 5300);
+	assert_int_equal(store_getattr(rig.cache, rig.ino, &attr), 0);
+	assert_int_equal(attr.age, 300);
+	assert_int_equal(rig_write(&rig, 0, 1, 8), 0);
+	atomic_store(&rig.now, 5310);
+	assert_int_equal(store_getattr(rig.cache, rig.ino, &attr), 0);
+	assert_int_equal(attr.age, 10);
+	atomic_store(&rig.now, 5300 + RIG_TTL);
+	assert_int_equal(store_getattr(rig.cache, rig.ino, &attr), 0);
+	assert_int_equal(attr.age, 0);
+	rig_stop(&rig);
+}
+
 static void test_ttl_0_serves_nothing(void **state)
 {
 	(void)state;
@@ -742,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_read_is_not_remembered),
 		cmocka_unit_test(test_ttl),
 		cmocka_unit_test(test_a_read_says_how_fresh_it_is),
+		cmocka_unit_test(test_attributes_say_how_old_they_are),
 		cmocka_unit_test(test_ttl_0_serves_nothing),
 		cmocka_unit_test(test_a_cache_of_no_size_serves_nothing),
 		cmocka_unit_test(test_a_record_has_its_own_ttl),

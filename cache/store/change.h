@@ -33,6 +33,7 @@ struct store_attr {
 	int64_t ctime;
 	int64_t btime;
 	int64_t ttl; /* user.recordfs.ttl in nanoseconds, or STORE_TTL_DEFAULT */
+	int64_t age; /* nanoseconds that a cache has had this; 0: it came from the store */
 	uint32_t mode;
 	uint32_t uid;
 	uint32_t gid;
