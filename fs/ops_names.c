@@ -34,7 +34,11 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct store_attr attr;
 	if (!reply_name_fits(req, name))
 		return;
-	int r = store_lookup(fs_of(req)->store, parent, name, strlen(name), &attr);
+	int r;
+	if (strcmp(name, ".") == 0) /* of a file handle (NFS): any inode, not only a directory */
+		r = store_getattr(fs_of(req)->store, parent, &attr);
+	else
+		r = store_lookup(fs_of(req)->store, parent, name, strlen(name), &attr);
 	if (r == 0)
 		reply_entry(req, OP_LOOKUP, &attr);
 	else if (r == -ENOENT)
