@@ -18,6 +18,7 @@ struct notify {
 	pthread_cond_t bell;
 	bool rung;
 	bool stop;
+	struct notify_job *first, **last; /* a queue */
 };
 
 static void ring(struct notify *n, bool stop)
@@ -53,18 +54,44 @@ static bool stopping(struct notify *n)
 	return stop;
 }
 
+static struct notify_job *next_job(struct notify *n)
+{
+	pthread_mutex_lock(&n->lock);
+	struct notify_job *job = n->first;
+	if (job) {
+		n->first = job->next;
+		if (!n->first)
+			n->last = &n->first;
+	}
+	pthread_mutex_unlock(&n->lock);
+	return job;
+}
+
+static void do_jobs(struct notify *n)
+{
+	struct notify_job *job;
+	while ((job = next_job(n))) {
+		if (!stopping(n))
+			n->send(n->arg, &job->stale);
+		job->done(job);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct notify *n = arg;
 	int64_t next = INT64_MAX;
 	do {
 		struct inodes_stale stale;
+		do_jobs(n);
 		while (inodes_next_stale(n->inodes, clock_monotonic(), &stale, &next)) {
 			if (stopping(n))
-				return NULL;
+				break;
 			n->send(n->arg, &stale);
+			do_jobs(n);
 		}
 	} while (wait_for_bell(n, next));
+	do_jobs(n); /* none comes any more */
 	return NULL;
 }
 
@@ -76,6 +103,7 @@ int notify_start(struct inodes *inodes, notify_send_fn *send, void *arg, struct 
 	n->inodes = inodes;
 	n->send = send;
 	n->arg = arg;
+	n->last = &n->first;
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -117,6 +145,22 @@ void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len)
 {
 	inodes_set_stale(n->inodes, &(struct inodes_stale){ino, offset, len});
 	ring(n, false);
+}
+
+void notify_before(struct notify *n, struct notify_job *job)
+{
+	job->next = NULL;
+	pthread_mutex_lock(&n->lock);
+	bool stop = n->stop;
+	if (!stop) {
+		*n->last = job;
+		n->last = &job->next;
+		n->rung = true;
+		pthread_cond_signal(&n->bell);
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (stop)
+		job->done(job);
 }
 
 void notify_filled(struct notify *n, uint64_t ino, int64_t at)

@@ -27,5 +27,21 @@ struct notify *notify_free(struct notify *n);
 /* Let the kernel drop, soon: len bytes from offset, 0: to the end; offset < 0: only attributes. */
 void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len) NONNULL(1);
 
+/* What is to be done when the kernel has dropped something. The memory is the caller's until `done`
+ * is called, and no longer the notifier's then. */
+struct notify_job {
+	struct inodes_stale stale;
+	void (*done)(struct notify_job *job);
+	struct notify_job *next; /* the notifier's */
+};
+
+/*
+ * Sends job->stale and then calls job->done(job), on the notifier's thread; after notify_halt() it
+ * only calls, at once. So a request can be answered after the kernel has dropped what is wrong, by
+ * leaving the answer to `done` - if the kernel holds no lock for it that the drop waits for, as it
+ * does for a page that is being written back and for a truncation.
+ */
+void notify_before(struct notify *n, struct notify_job *job) NONNULL(1, 2);
+
 /* Data of the inode is about to be given to the kernel, which may keep it until `at`. */
 void notify_filled(struct notify *n, uint64_t ino, int64_t at) NONNULL(1);

@@ -2,7 +2,8 @@
  * Operations on data. A read is answered straight from the store's blocks; a write is one change.
  *
  * Where the kernel may have kept something that is not in the store (a write that failed or went
- * elsewhere), it is answered first and then told to drop it: see notify.h.
+ * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
+ * and where the drop would wait for the answer, behind it. See notify.h.
  */
 #include "clock.h"
 #include "ops.h"
@@ -123,13 +124,43 @@ static void refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
 		notify_stale(fs->notify, ino, -1, 0);
 }
 
+/* The answer to a write, when the kernel has dropped what it has of the record. */
+struct late_reply {
+	struct notify_job job;
+	fuse_req_t req;
+	int error;
+};
+
+static void reply_late(struct notify_job *job)
+{
+	struct late_reply *late = CONTAINER_OF(job, struct late_reply, job);
+	reply_error(late->req, OP_WRITE, late->error);
+	free(late);
+}
+
+/* Others may have read the record while the write was under way, and the kernel keeps what they
+ * got. If the store may have the new data in spite of the error, that goes before the caller hears
+ * of it. Not for a page of a mapping: to drop it the kernel would wait for our answer. */
+static bool reply_after_drop(fuse_req_t req, uint64_t ino, const struct change *c)
+{
+	struct late_reply *late = c->doubtful ? malloc(sizeof *late) : NULL;
+	if (!late)
+		return false;
+	*late = (struct late_reply){
+		.job = {.stale = {.ino = ino}, .done = reply_late}, .req = req, .error = c->result};
+	notify_before(fs_of(req)->notify, &late->job);
+	return true;
+}
+
 static void write_failed(
-	fuse_req_t req, uint64_t ino, uint64_t off, size_t size, const struct change *c)
+	fuse_req_t req, uint64_t ino, uint64_t off, size_t size, const struct change *c, bool page)
 {
 	struct fs *fs = fs_of(req);
-	reply_error(req, OP_WRITE, c->result);
-	notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
-	reply_doubt(fs, c, ino);
+	if (page || !reply_after_drop(req, ino, c)) {
+		reply_error(req, OP_WRITE, c->result);
+		notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
+		reply_doubt(fs, c, ino);
+	}
 	reply_log_failure(fs, OP_WRITE, ino, (int64_t)off, c->result);
 }
 
@@ -153,7 +184,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		c.caller.kill_suid = false;
 	/* On a handle without the page cache the kernel leaves O_SYNC and O_DSYNC to us. */
 	if (reply_apply_durably(fs, &c, fi->flags & O_DSYNC) < 0) {
-		write_failed(req, ino, (uint64_t)off, size, &c);
+		write_failed(req, ino, (uint64_t)off, size, &c, fi->writepage);
 		return;
 	}
 	block_unref(c.write.head);

@@ -69,6 +69,41 @@ static void notes_are_sent_by_the_thread(void **state)
 	inodes_free(t);
 }
 
+static void drop_is_sent(struct notify_job *job)
+{
+	assert_true(job->stale.ino == 1 || job->stale.ino == 2);
+	pthread_mutex_lock(&sink.lock);
+	if (job->stale.ino == 1) /* else it came after the end, and nothing was sent */
+		assert_int_equal(sink.last.ino, 1);
+	sink.sent += 100;
+	pthread_cond_signal(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static void a_drop_can_come_before_an_answer(void **state)
+{
+	(void)state;
+	struct inodes *t = NULL;
+	struct notify *n = NULL;
+	struct notify_job job = {.stale = {1, 4096, 8192}, .done = drop_is_sent};
+	sink.sent = 0;
+	sink.last = (struct inodes_stale){0};
+	assert_int_equal(inodes_new(&t), 0);
+	assert_int_equal(notify_start(t, send_to_sink, NULL, &n), 0);
+	notify_before(n, &job);
+	pthread_mutex_lock(&sink.lock);
+	while (sink.sent < 101)
+		pthread_cond_wait(&sink.changed, &sink.lock);
+	assert_int_equal(sink.last.offset, 4096);
+	pthread_mutex_unlock(&sink.lock);
+	notify_halt(n);
+	job.stale.ino = 2;
+	notify_before(n, &job);
+	assert_int_equal(sink.sent, 201);
+	n = notify_free(n);
+	inodes_free(t);
+}
+
 static void orphans_are_deleted(void **state)
 {
 	(void)state;
@@ -224,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(notes_are_sent_by_the_thread),
+		cmocka_unit_test(a_drop_can_come_before_an_answer),
 		cmocka_unit_test(orphans_are_deleted),
 		cmocka_unit_test(what_failed_is_tried_again),
 		cmocka_unit_test(only_posix_errnos_get_out),

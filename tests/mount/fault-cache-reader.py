@@ -1,0 +1,39 @@
+"""A write that is in the store but not in the cache fails; who reads then sees what the store has,
+also where others have read the file while the write was under way."""
+from lib import *
+
+SIZE = 65536
+faults = Faults()
+f = MNT / "f"
+
+
+def read_on():
+    fd = os.open(f, os.O_RDONLY)
+    while True:
+        os.pread(fd, SIZE, 0)
+
+
+for threads in ((), ("-s",)):
+    daemon = Daemon(*threads, "-o", faults.spec("commit:delay=40", "cache:ENOMEM"))
+    f.write_bytes(bytes(SIZE))
+    reader = os.open(f, os.O_RDONLY)
+    mapping = mmap.mmap(reader, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+    writer = os.open(f, os.O_WRONLY)
+    pids = [child(read_on) for _ in range(2)]
+    with faults:
+        for i in range(20):
+            new = bytes([1 + i]) * SIZE
+            fails(errno.EIO, os.pwrite, writer, new, 0)
+            same(new, os.pread(reader, SIZE, 0), f"{threads} {i}: a handle")
+            same(new, mapping[:], f"{threads} {i}: a mapping")
+        for i in range(1, 5):
+            fails(errno.EIO, os.pwrite, writer, b"end", SIZE + i)
+            same(SIZE + i + 3, os.fstat(reader).st_size)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    for fd in (reader, writer):
+        os.close(fd)
+    mapping.close()
+    daemon.umount()
+done()
