@@ -10,7 +10,7 @@
  *
  * Which block goes when room is needed is decided by S3-FIFO (Yang, Zhang, Qiu, Yue, Vinayak:
  * "FIFO queues are all you need for cache eviction", SOSP 2023): it keeps what is used again
- * through a scan of any length. docs/measurements-cache.md has the comparison.
+ * through a scan of any length. docs/measurements.md has the comparison.
  *
  * All functions may be called from any thread, also at once. A range may be spread over several
  * locks, so a range is not got, put or dropped at one moment; who needs that has to see to it

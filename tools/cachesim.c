@@ -1,7 +1,7 @@
 /*
  * cachesim: what share of the blocks asked for does the cache have? The real block cache
  * (cache/blocks.c, S3-FIFO) beside LRU and SIEVE of the same number of blocks, on made-up traces.
- * For developers: it is how the eviction policy was chosen (docs/measurements-cache.md).
+ * For developers: it is how the eviction policy was chosen (docs/measurements.md).
  *
  *   cachesim [MIB]     size of the cache, default 64
  *

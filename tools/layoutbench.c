@@ -5,7 +5,7 @@
  *
  * Runs every workload of the table below on a fresh database in DIR (on the disk that is asked
  * about, not a tmpfs), for one layout after the other (A B C A B C ...), and prints the medians of
- * the repetitions as a Markdown table. What recordfs took from it: docs/measurements-layout.md.
+ * the repetitions as a Markdown table. What recordfs took from it: docs/measurements.md.
  *
  * The databases are written as a store writes: WAL, which reaches its size once and is reused; no
  * checkpoint inside an operation, but one by the same connection whenever the WAL is past its limit
