@@ -36,6 +36,11 @@
 #define FREE_BYTES (1 << 20)
 /* Pages given back in one transaction: what a writer may have to wait for. */
 #define VACUUM_PAGES "256"
+/* After each such transaction there is a pause of so many times its length: SQLite searches the
+ * list of free pages for each page that it gives back, so with gigabytes free this is much work. */
+#define VACUUM_PAUSE 4
+
+#define SECOND 1000000000LL
 
 static int file_control(struct sq_conn *c, int op, void *arg)
 {
@@ -157,14 +162,20 @@ static bool vacuum(struct sqlite_store *s)
 	return worked;
 }
 
-/* Waits for work; false: the store is being closed. *ret_full: the log is full. */
-static bool wait_for_work(struct sqlite_store *s, bool hurry, bool *ret_full)
+static int64_t monotonic_ns(void)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += 1;
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* Waits for work, or so long; false: the store is being closed. *ret_full: the log is full. */
+static bool wait_for_work(struct sqlite_store *s, int64_t wait_ns, bool *ret_full)
+{
+	int64_t at = monotonic_ns() + wait_ns;
+	struct timespec until = {.tv_sec = at / SECOND, .tv_nsec = at % SECOND};
 	pthread_mutex_lock(&s->wake);
-	int rc = hurry ? ETIMEDOUT : 0;
+	int rc = 0;
 	while (!s->stopping && !s->log_full && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&s->woken, &s->wake, &until);
 	*ret_full = s->log_full;
@@ -178,14 +189,17 @@ static void *keep(void *arg)
 {
 	struct sqlite_store *s = arg;
 	uint64_t seen = 0, vacuumed = 0;
-	bool full, shrinking = false, shrunk = false;
-	while (wait_for_work(s, shrinking, &full)) {
+	int64_t wait = SECOND;
+	bool full, shrinking, shrunk = false;
+	while (wait_for_work(s, wait, &full)) {
 		uint64_t committed = atomic_load(&s->committed);
 		bool idle = committed == seen;
 		if (full)
 			checkpoint(s);
 		/* Once idle, look again only after something was committed. */
+		int64_t start = monotonic_ns();
 		shrinking = !full && idle && committed != vacuumed && vacuum(s);
+		wait = shrinking ? VACUUM_PAUSE * (monotonic_ns() - start) : SECOND;
 		shrunk |= shrinking;
 		seen = atomic_load(&s->committed);
 		if (idle && !shrinking) {
