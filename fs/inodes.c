@@ -21,7 +21,6 @@ struct inode {
 	bool orphan;
 	bool suid;
 	bool noted; /* in the list `stale` */
-	int64_t told;
 	struct deadline fill;
 	struct inode *stale_next, *stale_prev;
 	int64_t stale_offset, stale_len;
@@ -79,7 +78,6 @@ static struct inode *find_or_add(struct inodes *t, uint64_t ino)
 	if (!i)
 		return NULL;
 	i->ino = ino;
-	i->told = INT64_MIN;
 	if (t->n++ >> t->bits)
 		grow(t);
 	struct inode **to = bucket(t, ino);
@@ -122,7 +120,7 @@ int inodes_new(struct inodes **ret)
 	pthread_mutex_init(&t->lock, NULL);
 	t->bits = 10;
 	t->buckets = calloc((size_t)1 << t->bits, sizeof(struct inode *));
-	if (!t->buckets || inodes_lookup(t, STORE_ROOT_INO, INT64_MIN) < 0) {
+	if (!t->buckets || inodes_lookup(t, STORE_ROOT_INO) < 0) {
 		inodes_free(t);
 		return -ENOMEM;
 	}
@@ -148,34 +146,14 @@ struct inodes *inodes_free(struct inodes *t)
 	return NULL;
 }
 
-int inodes_lookup(struct inodes *t, uint64_t ino, int64_t now)
+int inodes_lookup(struct inodes *t, uint64_t ino)
 {
 	pthread_mutex_lock(&t->lock);
 	struct inode *i = find_or_add(t, ino);
-	if (i) {
+	if (i)
 		i->nlookup++;
-		i->told = now;
-	}
 	pthread_mutex_unlock(&t->lock);
 	return i ? 0 : -ENOMEM;
-}
-
-void inodes_tell(struct inodes *t, uint64_t ino, int64_t now)
-{
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
-	if (i)
-		i->told = now;
-	pthread_mutex_unlock(&t->lock);
-}
-
-int64_t inodes_told(struct inodes *t, uint64_t ino)
-{
-	pthread_mutex_lock(&t->lock);
-	const struct inode *i = find(t, ino);
-	int64_t told = i ? i->told : INT64_MIN;
-	pthread_mutex_unlock(&t->lock);
-	return told;
 }
 
 bool inodes_forget(struct inodes *t, uint64_t ino, uint64_t n)

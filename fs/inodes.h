@@ -27,16 +27,8 @@ int inodes_new(struct inodes **ret) MUST_CHECK NONNULL(1);
 /* Takes NULL. Returns NULL. */
 struct inodes *inodes_free(struct inodes *t);
 
-/* The kernel is about to be told of the inode once more, and of its attributes as the store has
- * them at `now` (monotonic nanoseconds). -ENOMEM. */
-int inodes_lookup(struct inodes *t, uint64_t ino, int64_t now) MUST_CHECK NONNULL(1);
-
-/* Of its attributes only. */
-void inodes_tell(struct inodes *t, uint64_t ino, int64_t now) NONNULL(1);
-
-/* When it was last told of them, so that a cache between us and the store has none that are older.
- * INT64_MIN: not known. */
-int64_t inodes_told(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+/* The kernel is about to be told of the inode once more. -ENOMEM. */
+int inodes_lookup(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
 
 /* It has forgotten the last `n` of them, or never heard. True: reap the inode. */
 bool inodes_forget(struct inodes *t, uint64_t ino, uint64_t n) MUST_CHECK NONNULL(1);

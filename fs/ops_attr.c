@@ -6,26 +6,17 @@
 #include "reply.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
-	struct fs *fs = fs_of(req);
 	struct store_attr attr;
-	bool cached = true;
-	int r = store_getattr(fs->store, ino, &attr);
-	if (r == 0 && S_ISDIR(attr.mode) && reply_ttl_left(fs, &attr) == 0) {
-		/* The kernel asks this of a directory, the root above all, for each path that leads
-		 * through it. Names are not cached: so these are fit to be kept for a TTL. */
-		r = store_lookup(fs->store, ino, ".", 1, &attr);
-		cached = false;
-	}
+	int r = store_getattr(fs_of(req)->store, ino, &attr);
 	if (r < 0)
 		reply_error(req, OP_GETATTR, r);
 	else
-		reply_attr(req, &attr, cached);
+		reply_attr(req, &attr);
 }
 
 /* What does not fit becomes the nearest time that does, as in other filesystems. */
@@ -86,7 +77,7 @@ void op_setattr(
 	struct fs *fs = fs_of(req);
 	int r = reply_apply(fs, &c);
 	if (r == 0) {
-		reply_attr(req, &c.touched[0], false);
+		reply_attr(req, &c.touched[0]);
 	} else {
 		reply_error(req, OP_SETATTR, r);
 		reply_doubt(fs, &c, ino);

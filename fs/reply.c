@@ -119,29 +119,17 @@ static void note_suid(struct fs *fs, const struct store_attr *attr)
 		inodes_note_suid(fs->inodes, attr->ino);
 }
 
-int64_t reply_ttl_left(struct fs *fs, const struct store_attr *attr)
+void reply_attr(fuse_req_t req, const struct store_attr *attr)
 {
-	int64_t told = inodes_told(fs->inodes, attr->ino);
-	int64_t ttl = reply_ttl(fs, attr);
-	int64_t age = told == INT64_MIN ? ttl : clock_monotonic() - told;
-	return age < ttl ? ttl - age : 0;
-}
-
-void reply_attr(fuse_req_t req, const struct store_attr *attr, bool cached)
-{
-	struct fs *fs = fs_of(req);
 	struct stat st;
 	reply_stat(attr, &st);
-	note_suid(fs, attr);
-	if (!cached)
-		inodes_tell(fs->inodes, attr->ino, clock_monotonic());
-	fuse_reply_attr(
-		req, &st, (double)(cached ? reply_ttl_left(fs, attr) : reply_ttl(fs, attr)) / 1e9);
+	note_suid(fs_of(req), attr);
+	fuse_reply_attr(req, &st, reply_timeout(fs_of(req), attr));
 }
 
 int reply_make_entry(struct fs *fs, const struct store_attr *attr, struct fuse_entry_param *ret)
 {
-	int r = inodes_lookup(fs->inodes, attr->ino, clock_monotonic());
+	int r = inodes_lookup(fs->inodes, attr->ino);
 	if (r < 0)
 		return r;
 	note_suid(fs, attr);

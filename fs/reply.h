@@ -37,18 +37,11 @@ void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
 int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
 double reply_timeout(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
 
-/* The same for attributes that may come from a cache: two caches in a row may together keep them
- * for one TTL only. */
-int64_t reply_ttl_left(struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
-
 void reply_stat(const struct store_attr *attr, struct stat *ret) NONNULL(1, 2);
+void reply_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
 
-/* Attributes as the store has them now, or (cached) as a cache may have had them since the kernel
- * was told of them last: then they count as that old. */
-void reply_attr(fuse_req_t req, const struct store_attr *attr, bool cached) NONNULL(1, 2);
-
-/* An entry for the kernel, counted as a lookup; the attributes are the store's. -ENOMEM. When the
- * kernel does not take it: reply_forget(fs, ino, 1). */
+/* An entry for the kernel, counted as a lookup. -ENOMEM. When the kernel does not take it:
+ * reply_forget(fs, ino, 1). */
 int reply_make_entry(struct fs *fs, const struct store_attr *attr,
 	struct fuse_entry_param *ret) MUST_CHECK NONNULL(1, 2, 3);
 void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr) NONNULL(1, 3);

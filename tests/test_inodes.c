@@ -32,8 +32,8 @@ static bool next(struct inodes *t, int64_t now, struct inodes_stale *ret)
 static void an_orphan_is_reaped_by_the_last_forget(void **state)
 {
 	struct inodes *t = *state;
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_false(inodes_set_orphan(t, 5, true));
 	assert_false(inodes_forget(t, 5, 1));
 	assert_true(inodes_forget(t, 5, 1));
@@ -43,7 +43,7 @@ static void an_orphan_is_reaped_by_the_last_forget(void **state)
 static void an_orphan_is_reaped_by_the_last_close(void **state)
 {
 	struct inodes *t = *state;
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_int_equal(inodes_open(t, 5), 0);
 	assert_int_equal(inodes_open(t, 5), 0);
 	assert_false(inodes_set_orphan(t, 5, true));
@@ -61,7 +61,7 @@ static void an_orphan_that_nobody_uses_is_reaped_at_once(void **state)
 static void a_name_that_came_back_keeps_the_inode(void **state)
 {
 	struct inodes *t = *state;
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_false(inodes_set_orphan(t, 5, true));
 	assert_false(inodes_set_orphan(t, 5, false));
 	assert_false(inodes_forget(t, 5, 1));
@@ -85,7 +85,7 @@ static void orphans_in_use_can_be_taken_once(void **state)
 	struct inodes *t = *state;
 	uint64_t inos[4];
 	for (uint64_t ino = 10; ino < 13; ino++) {
-		assert_int_equal(inodes_lookup(t, ino, 0), 0);
+		assert_int_equal(inodes_lookup(t, ino), 0);
 		assert_false(inodes_set_orphan(t, ino, true));
 	}
 	assert_int_equal(inodes_take_orphans(t, inos, 2), 2);
@@ -98,7 +98,7 @@ static void many_inodes_are_found_again(void **state)
 {
 	struct inodes *t = *state;
 	for (uint64_t ino = 2; ino < 20000; ino++)
-		assert_int_equal(inodes_lookup(t, ino, 0), 0);
+		assert_int_equal(inodes_lookup(t, ino), 0);
 	for (uint64_t ino = 2; ino < 20000; ino += 2)
 		assert_false(inodes_set_orphan(t, ino, true));
 	for (uint64_t ino = 2; ino < 20000; ino++)
@@ -110,8 +110,8 @@ static void notes_come_out_in_order(void **state)
 {
 	struct inodes *t = *state;
 	struct inodes_stale s;
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
-	assert_int_equal(inodes_lookup(t, 6, 0), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_int_equal(inodes_lookup(t, 6), 0);
 	inodes_set_stale(t, &(struct inodes_stale){6, 4096, 10});
 	inodes_set_stale(t, &(struct inodes_stale){5, -1, 0});
 	inodes_set_stale(t, &(struct inodes_stale){99, 0, 0}); /* unknown: nothing to drop */
@@ -149,7 +149,7 @@ static void what_was_filled_goes_when_its_time_has_come(void **state)
 	struct inodes *t = *state;
 	struct inodes_stale s;
 	int64_t at = 0;
-	assert_int_equal(inodes_lookup(t, 5, 0), 0);
+	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_true(inodes_filled(t, 5, 100));
 	assert_false(inodes_filled(t, 1, 220));
 	assert_false(inodes_filled(t, 1, 200)); /* the earliest counts */
@@ -187,7 +187,7 @@ static void forgetting_takes_notes_and_moments_along(void **state)
 	struct inodes_stale s;
 	int64_t at = 0;
 	for (uint64_t ino = 5; ino < 8; ino++) {
-		assert_int_equal(inodes_lookup(t, ino, 0), 0);
+		assert_int_equal(inodes_lookup(t, ino), 0);
 		assert_int_equal(inodes_filled(t, ino, 100 + (int64_t)ino), ino == 5);
 		inodes_set_stale(t, &(struct inodes_stale){ino, 1, 1});
 	}
@@ -208,21 +208,6 @@ static void suid_is_remembered_once(void **state)
 	assert_false(inodes_take_suid(t, 1));
 	inodes_note_suid(t, 99);
 	assert_false(inodes_take_suid(t, 99));
-}
-
-static void it_is_known_how_old_attributes_can_be(void **state)
-{
-	struct inodes *t = *state;
-	assert_true(inodes_told(t, 1) == INT64_MIN);
-	assert_true(inodes_told(t, 5) == INT64_MIN);
-	assert_int_equal(inodes_lookup(t, 5, 100), 0);
-	assert_int_equal(inodes_told(t, 5), 100);
-	inodes_tell(t, 5, 300);
-	assert_int_equal(inodes_told(t, 5), 300);
-	assert_false(inodes_forget(t, 5, 1));
-	inodes_tell(t, 5, 400);
-	assert_int_equal(inodes_open(t, 5), 0);
-	assert_true(inodes_told(t, 5) == INT64_MIN);
 }
 
 static void the_heap_gives_the_earliest_first(void **state)
@@ -269,7 +254,6 @@ int main(void)
 		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
 		TEST(forgetting_takes_notes_and_moments_along),
 		TEST(suid_is_remembered_once),
-		TEST(it_is_known_how_old_attributes_can_be),
 		cmocka_unit_test(the_heap_gives_the_earliest_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
