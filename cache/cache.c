@@ -134,6 +134,7 @@ static void cache_stats(struct store *s, struct store_stats *stats)
 {
 	struct cache *c = cache_of(s);
 	struct blocks_counts counts;
+	cache_before_blocking(c);
 	store_stats(c->next, stats);
 	blocks_count(c->blocks, &counts);
 	stats->cache_hits = atomic_load(&c->hits);
