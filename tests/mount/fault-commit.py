@@ -15,9 +15,9 @@ def writable(path):
         return False
 
 
-def try_rule(rule, crash):
-    daemon = Daemon("-o", faults.spec(rule))
-    f = MNT / f"{rule}-{crash}".replace(":", "-")
+def try_rule(rule, crash, level="always"):
+    daemon = Daemon("-o", f"sync={level}," + faults.spec(rule))
+    f = MNT / f"{rule}-{crash}-{level}".replace(":", "-")
     data = os.urandom(20000)
     f.write_bytes(data)
     views = Views(f)
@@ -59,6 +59,8 @@ def try_rule(rule, crash):
 for rule in ("commit:EIO", "flush:EIO"):
     for crash in (False, True):
         try_rule(rule, crash)
+for level in ("standard", "disabled"):
+    try_rule("commit:EIO", True, level)
 
 # Every third commit fails, under four writers: what was acknowledged is there, what was not is not
 daemon = Daemon("-o", "fault=commit:EIO:every=3")
