@@ -164,6 +164,7 @@ struct sqlite_store {
 	pthread_mutex_t turn;
 	pthread_mutex_t write;
 	struct sq_conn *writer; /* (w) */
+	int file;		/* (w) the database, to set space aside; -1: none */
 	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
 	uint64_t last_ino;	/* (w) */

@@ -21,7 +21,11 @@
 #include "sqlite_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Bytes of log that wake the keeper. */
 #define LOG_SIZE (16 << 20)
@@ -47,6 +51,23 @@ static int file_control(struct sq_conn *c, int op, void *arg)
 	return sq_errno(sqlite3_file_control(c->db, "main", op, arg));
 }
 
+/*
+ * Makes the database's file at least so large, in one call, where SQLite's own way is a write for
+ * each page. -EOPNOTSUPP: that way has to do. (w)
+ */
+static int grow_file(struct sqlite_store *s, int64_t size)
+{
+	struct stat st;
+	if (s->file < 0 || fstat(s->file, &st) < 0)
+		return -EOPNOTSUPP;
+	if (st.st_size >= size)
+		return 0;
+	int64_t end = (size + FILE_STEP - 1) / FILE_STEP * FILE_STEP;
+	if (fallocate(s->file, 0, st.st_size, end - st.st_size) == 0)
+		return 0;
+	return errno == EOPNOTSUPP || errno == ENOSYS ? -EOPNOTSUPP : -ENOSPC;
+}
+
 int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 {
 	int64_t pages;
@@ -54,6 +75,9 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 	if (r < 0)
 		return r;
 	sqlite3_int64 size = pages * s->page_size + (needs_space ? SLACK : 0);
+	r = grow_file(s, size);
+	if (r != -EOPNOTSUPP)
+		return r;
 	return file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
 }
 
@@ -227,6 +251,15 @@ static int find_log(struct sqlite_store *s)
 	return r;
 }
 
+/* Only what SQLite itself keeps in a plain file; what another VFS does is not known. */
+static void open_file(struct sqlite_store *s)
+{
+	sqlite3_vfs *vfs = NULL;
+	if (file_control(s->writer, SQLITE_FCNTL_VFS_POINTER, &vfs) == 0 && vfs &&
+		strcmp(vfs->zName, "unix") == 0)
+		s->file = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+}
+
 int sq_keeper_start(struct sqlite_store *s)
 {
 	int step = FILE_STEP;
@@ -239,6 +272,7 @@ int sq_keeper_start(struct sqlite_store *s)
 		r = file_control(s->keeper_conn, SQLITE_FCNTL_CHUNK_SIZE, &step);
 	if (r < 0)
 		return r;
+	open_file(s);
 	reserve_log(s);
 	sqlite3_wal_hook(s->writer->db, sq_log_grew, s);
 	r = -pthread_create(&s->keeper, NULL, keep, s);

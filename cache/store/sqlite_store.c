@@ -92,6 +92,9 @@ static void free_store(struct sqlite_store *s)
 	s->flusher = sq_conn_close(s->flusher);
 	s->writer =
 		sq_conn_close(s->writer); /* the last one: it checkpoints, and removes the log */
+	/* Not before: closing any descriptor of a file gives up all locks that SQLite has on it. */
+	if (s->file >= 0)
+		close(s->file);
 	pthread_cond_destroy(&s->woken);
 	pthread_mutex_destroy(&s->wake);
 	pthread_mutex_destroy(&s->pool);
@@ -159,6 +162,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->store.ops = &ops;
 	s->readonly = cfg->readonly;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
+	s->file = -1;
 	s->log_complete = true; /* for all we know */
 	s->path = path;
 	atomic_init(&s->inodes, -1);
