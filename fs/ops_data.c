@@ -124,42 +124,16 @@ static void refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
 		notify_stale(fs->notify, ino, -1, 0);
 }
 
-/* The answer to a write, when the kernel has dropped what it has of the record. */
-struct late_reply {
-	struct notify_job job;
-	fuse_req_t req;
-	int error;
-};
-
-static void reply_late(struct notify_job *job)
-{
-	struct late_reply *late = CONTAINER_OF(job, struct late_reply, job);
-	reply_error(late->req, OP_WRITE, late->error);
-	free(late);
-}
-
-/* Others may have read the record while the write was under way, and the kernel keeps what they
- * got. If the store may have the new data in spite of the error, that goes before the caller hears
- * of it. Not for a page of a mapping: to drop it the kernel would wait for our answer. */
-static bool reply_after_drop(fuse_req_t req, uint64_t ino, const struct change *c)
-{
-	struct late_reply *late = c->doubtful ? malloc(sizeof *late) : NULL;
-	if (!late)
-		return false;
-	*late = (struct late_reply){
-		.job = {.stale = {.ino = ino}, .done = reply_late}, .req = req, .error = c->result};
-	notify_before(fs_of(req)->notify, &late->job);
-	return true;
-}
-
 static void write_failed(
 	fuse_req_t req, uint64_t ino, uint64_t off, size_t size, const struct change *c, bool page)
 {
 	struct fs *fs = fs_of(req);
-	if (page || !reply_after_drop(req, ino, c)) {
+	if (page) { /* to drop a page that is being written back, the kernel waits for our answer */
 		reply_error(req, OP_WRITE, c->result);
 		notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
 		reply_doubt(fs, c, ino);
+	} else {
+		reply_failure(req, OP_WRITE, c, ino);
 	}
 	reply_log_failure(fs, OP_WRITE, ino, (int64_t)off, c->result);
 }
@@ -240,11 +214,13 @@ void op_fallocate(
 	int r = off < 0 || len <= 0 ? -EINVAL : allocate_mode(mode, &c.allocate.mode);
 	if (r == 0)
 		r = reply_apply(fs, &c);
-	reply_error(req, OP_FALLOCATE, r);
-	if (r == 0)
+	if (r == 0) {
+		reply_error(req, OP_FALLOCATE, 0);
 		refresh_suid(fs, &c, ino);
-	else
-		reply_doubt(fs, &c, ino);
+	} else {
+		c.result = r;
+		reply_failure(req, OP_FALLOCATE, &c, ino);
+	}
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
@@ -269,8 +245,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
 	}
 	int r = reply_apply(fs, &c);
 	if (r < 0) {
-		reply_error(req, OP_COPY, r);
-		reply_doubt(fs, &c, to);
+		reply_failure(req, OP_COPY, &c, to);
 		return;
 	}
 	fuse_reply_write(req, c.copy.copied);

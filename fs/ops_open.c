@@ -44,46 +44,37 @@ static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 }
 #endif
 
-/* O_TRUNC: the kernel leaves it to open, and times change even when the file is empty already. */
-static int truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
+/* O_TRUNC: the kernel leaves it to open, and times change even when the file is empty already.
+ * False: it failed, and the request was answered. */
+static bool truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
 {
 	struct change c = reply_change(req, CHANGE_SETATTR);
 	c.setattr = (struct change_setattr){.ino = ino, .mask = STORE_SET_SIZE, .size = 0};
-	int r = reply_apply(fs_of(req), &c);
-	if (r == 0)
-		*attr = c.touched[0];
-	else
-		reply_doubt(
-			fs_of(req), &c, ino); /* open(2) holds no pages: no need to reply first */
-	return r;
-}
-
-/* Opens the record: what is left is the reply, and reply_close() when the kernel does not take it.
- */
-static int open_record(
-	fuse_req_t req, uint64_t ino, struct fuse_file_info *fi, struct store_attr *attr)
-{
-	struct fs *fs = fs_of(req);
-	int r = 0;
-	if (fi->flags & O_TRUNC)
-		r = truncate_now(req, ino, attr);
-	else
-		r = store_getattr(fs->store, ino, attr);
-	if (r == 0)
-		r = inodes_open(fs->inodes, ino);
-	if (r == 0)
-		choose_caching(fs, attr, fi);
-	return r;
+	if (reply_apply(fs_of(req), &c) < 0) {
+		reply_failure(req, OP_OPEN, &c, ino);
+		return false;
+	}
+	*attr = c.touched[0];
+	return true;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req); /* the request is gone with its reply */
 	struct store_attr attr;
-	int r = open_record(req, ino, fi, &attr);
-	if (r < 0)
+	int r = 0;
+	if (!(fi->flags & O_TRUNC))
+		r = store_getattr(fs->store, ino, &attr);
+	else if (!truncate_now(req, ino, &attr))
+		return;
+	if (r == 0)
+		r = inodes_open(fs->inodes, ino);
+	if (r < 0) {
 		reply_error(req, OP_OPEN, r);
-	else if (reply_open(req, fi) < 0)
+		return;
+	}
+	choose_caching(fs, &attr, fi);
+	if (reply_open(req, fi) < 0)
 		reply_close(fs, ino);
 }
 

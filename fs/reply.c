@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -202,6 +203,37 @@ void reply_error(fuse_req_t req, enum fs_op op, int error)
 	fuse_reply_err(req, reply);
 	if (reply == EIO && !logged && may_log())
 		log_line(LOG_ERR, "%s failed: %s", errors_op_name(op), cause(error));
+}
+
+/* An answer that waits for a drop. */
+struct late_failure {
+	struct notify_job job;
+	fuse_req_t req;
+	enum fs_op op;
+	int error;
+};
+
+static void answer_late(struct notify_job *job)
+{
+	struct late_failure *late = CONTAINER_OF(job, struct late_failure, job);
+	reply_error(late->req, late->op, late->error);
+	free(late);
+}
+
+void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino)
+{
+	struct fs *fs = fs_of(req);
+	struct late_failure *late = c->doubtful ? malloc(sizeof *late) : NULL;
+	if (!late) { /* without memory the drop comes after the answer */
+		reply_error(req, op, c->result);
+		reply_doubt(fs, c, ino);
+		return;
+	}
+	late->job = (struct notify_job){.stale = {.ino = ino}, .done = answer_late};
+	late->req = req;
+	late->op = op;
+	late->error = c->result;
+	notify_before(fs->notify, &late->job);
 }
 
 void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)

@@ -28,6 +28,14 @@ int reply_apply_durably(struct fs *fs, struct change *c, bool durable) MUST_CHEC
  * told, the kernel must not keep what it has of the inode. */
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
+/*
+ * Answers a change that failed. When the store has it nevertheless, or it cannot be told, the
+ * kernel has dropped what it has of the inode before the caller hears of it: others may have read
+ * it while the change was under way. Not for what the drop would wait for: see notify_before().
+ */
+void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino)
+	NONNULL(1, 3);
+
 /* Answers with `error`, 0 or a negative errno of the store, as `op` may show it. An EIO is logged,
  * except those that are for reply_log_failure(). */
 void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);

@@ -13,6 +13,14 @@ def read_on():
         os.pread(fd, SIZE, 0)
 
 
+def read_cold():
+    while True:
+        fd = os.open(f, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.pread(fd, SIZE, 0)
+        os.close(fd)
+
+
 for threads in ((), ("-s",)):
     daemon = Daemon(*threads, "-o", faults.spec("commit:delay=40", "cache:ENOMEM"))
     f.write_bytes(bytes(SIZE))
@@ -36,4 +44,20 @@ for threads in ((), ("-s",)):
         os.close(fd)
     mapping.close()
     daemon.umount()
-done()
+
+# The same for an open that truncates, while reads of what the kernel would have to drop take long
+daemon = Daemon("-o", faults.spec("cache:ENOMEM", "read:delay=3"))
+f.write_bytes(bytes(SIZE))
+pids = [child(read_cold) for _ in range(3)]
+for i in range(20):
+    f.write_bytes(bytes(SIZE))
+    reader = os.open(f, os.O_RDONLY)
+    os.pread(reader, SIZE, 0)
+    with faults:
+        fails(errno.EIO, os.open, f, os.O_WRONLY | os.O_TRUNC)
+        same(b"", os.pread(reader, SIZE, 0), f"O_TRUNC {i}")
+    os.close(reader)
+for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+done(daemon)
