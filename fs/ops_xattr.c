@@ -91,6 +91,15 @@ void op_setxattr(
 		refresh_kernel(fs, ino, name);
 }
 
+/* 1: the inode has extended attributes, 0: it has none. Asked first, because most have none, every
+ * `ls -l` asks for two of each file, and attributes are cached, which these are not. */
+static int has_any(struct fs *fs, uint64_t ino)
+{
+	struct store_attr attr;
+	int r = store_getattr(fs->store, ino, &attr);
+	return r < 0 ? r : (attr.flags & STORE_ATTR_XATTRS) != 0;
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct fs *fs = fs_of(req);
@@ -101,6 +110,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (r == 0 && size && !buf)
 		r = -ENOMEM;
 	if (r == 0)
+		r = has_any(fs, ino);
+	if (r == 0)
+		r = -ENODATA;
+	if (r > 0)
 		r = store_getxattr(fs->store, ino, name, strlen(name), buf, size);
 	if (r < 0)
 		reply_error(req, OP_GETXATTR, (int)r);
@@ -137,6 +150,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		r = l.buf ? 0 : -ENOMEM;
 	}
 	if (r == 0)
+		r = has_any(fs_of(req), ino);
+	if (r > 0)
 		r = store_listxattr(fs_of(req)->store, ino, add_name, &l);
 	if (r == 0 && l.size && l.used > l.size)
 		r = -ERANGE;
