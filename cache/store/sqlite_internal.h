@@ -292,6 +292,10 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages);
  * -ENOSPC. (w) */
 int sq_reserve_space(struct sqlite_store *s, bool needs_space) MUST_CHECK NONNULL(1);
 
+/* Moves what readers let move of the log into the database, at the close: SQLite does so by itself
+ * only when nobody else has the store open. (w) */
+void sq_checkpoint_last(struct sqlite_store *s) NONNULL(1);
+
 /* Moves the log into the database and waits for its readers, so that the next commit starts it anew
  * without needing space. (w) */
 int sq_checkpoint_now(struct sqlite_store *s) MUST_CHECK NONNULL(1);

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -38,11 +39,14 @@
 /* Free pages are given back when there are more than this share and this many bytes of them. */
 #define FREE_SHARE 8
 #define FREE_BYTES (1 << 20)
-/* Pages given back in one transaction: what a writer may have to wait for. */
-#define VACUUM_PAGES "256"
-/* After each such transaction there is a pause of so many times its length: SQLite searches the
- * list of free pages for each page that it gives back, so with gigabytes free this is much work. */
+/*
+ * One transaction gives back so many pages as it can in about VACUUM_NS, since a writer may have to
+ * wait for it; then there is a pause of VACUUM_PAUSE times its length. SQLite searches the list of
+ * free pages for each page that leaves, so with gigabytes free a page can take a millisecond.
+ */
+#define VACUUM_NS 5000000
 #define VACUUM_PAUSE 4
+#define VACUUM_PAGES_MAX 256u
 
 #define SECOND 1000000000LL
 
@@ -160,6 +164,11 @@ static void checkpoint(struct sqlite_store *s)
 	sq_write_unlock(s);
 }
 
+void sq_checkpoint_last(struct sqlite_store *s)
+{
+	(void)checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_PASSIVE);
+}
+
 /* Is so much free that it should go back? */
 static bool much_is_free(struct sqlite_store *s)
 {
@@ -170,27 +179,36 @@ static bool much_is_free(struct sqlite_store *s)
 	return unused * s->page_size > FREE_BYTES && unused > pages / FREE_SHARE;
 }
 
-/* Gives some free pages back. False: there is no need to go on. */
-static bool vacuum(struct sqlite_store *s)
-{
-	bool worked = false;
-	sq_write_lock(s);
-	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
-		s->logged = false;
-		worked = sq_run(s->writer, "PRAGMA incremental_vacuum(" VACUUM_PAGES ")") == 0;
-		sq_rollback(s->writer);
-		if (s->logged)
-			atomic_fetch_add(&s->committed, 1);
-	}
-	sq_write_unlock(s);
-	return worked;
-}
-
 static int64_t monotonic_ns(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* Gives up to *pages free pages back, and says how many it should be next. Returns how long it
+ * took, or 0 when there is no need to go on. */
+static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
+{
+	char sql[48];
+	bool worked = false;
+	snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%u)", *pages);
+	sq_write_lock(s);
+	int64_t start = monotonic_ns();
+	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
+		s->logged = false;
+		worked = sq_run(s->writer, sql) == 0;
+		sq_rollback(s->writer);
+		if (s->logged)
+			atomic_fetch_add(&s->committed, 1);
+	}
+	int64_t took = monotonic_ns() - start;
+	sq_write_unlock(s);
+	if (took > VACUUM_NS && *pages > 1)
+		*pages /= 2;
+	else if (took < VACUUM_NS / 2 && *pages < VACUUM_PAGES_MAX)
+		*pages *= 2;
+	return worked ? took : 0;
 }
 
 /* Waits for work, or so long; false: the store is being closed. *ret_full: the log is full. */
@@ -212,25 +230,26 @@ static bool wait_for_work(struct sqlite_store *s, int64_t wait_ns, bool *ret_ful
 static void *keep(void *arg)
 {
 	struct sqlite_store *s = arg;
-	uint64_t seen = 0, vacuumed = 0;
+	uint64_t seen = 0,
+		 rested = 0; /* of s->committed: last time, and when there was nothing to do */
+	unsigned pages = VACUUM_PAGES_MAX;
 	int64_t wait = SECOND;
-	bool full, shrinking, shrunk = false;
+	bool full;
 	while (wait_for_work(s, wait, &full)) {
 		uint64_t committed = atomic_load(&s->committed);
-		bool idle = committed == seen;
+		int64_t took = 0;
+		bool idle = committed == seen && committed != rested;
 		if (full)
 			checkpoint(s);
-		/* Once idle, look again only after something was committed. */
-		int64_t start = monotonic_ns();
-		shrinking = !full && idle && committed != vacuumed && vacuum(s);
-		wait = shrinking ? VACUUM_PAUSE * (monotonic_ns() - start) : SECOND;
-		shrunk |= shrinking;
+		else if (idle)
+			took = vacuum(s, &pages);
 		seen = atomic_load(&s->committed);
-		if (idle && !shrinking) {
-			vacuumed = seen;
-			if (shrunk) /* what is free leaves the file with a checkpoint */
-				checkpoint(s);
-			shrunk = false;
+		wait = took ? VACUUM_PAUSE * took : SECOND;
+		if (idle && !full && !took) {
+			/* So that the file alone is whole soon after the last change; pages that
+			 * were given back leave it then, too. */
+			checkpoint(s);
+			rested = seen;
 		}
 	}
 	return NULL;

@@ -112,6 +112,7 @@ static void sq_close(struct store *store)
 	if (!s->readonly) {
 		sq_write_lock(s);
 		sq_mount_leave(s);
+		sq_checkpoint_last(s);
 		sq_write_unlock(s);
 		IGNORE(sq_flush(store)); /* the last commit of all is in the log anyway */
 	}
