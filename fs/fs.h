@@ -23,6 +23,7 @@ struct fs {
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;
+	bool kernel_drops_written; /* see reply_written(); set before the first other request */
 	bool initialised; /* INIT was processed; the thread that serves it reads and writes this */
 };
 

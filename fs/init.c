@@ -21,6 +21,10 @@ static_assert(REQUEST_MAX / STORE_BLOCK_SIZE + 1 <= STORE_READ_MAX, "a read is o
 #define BACKGROUND_MAX 64
 #define BACKGROUND_MANY 48
 
+/* The protocol's minor version from which on the kernel drops pages after a direct write: it is
+ * what was tested, the change itself may be a little older. */
+#define DROPS_WRITTEN 45
+
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 static void set(struct fuse_conn_info *conn, uint64_t flag, bool on)
 {
@@ -70,5 +74,6 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 		REQUEST_MAX; /* the kernel takes the smaller one of this and its own */
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MANY;
+	fs->kernel_drops_written = conn->proto_major > 7 || conn->proto_minor >= DROPS_WRITTEN;
 	fs->initialised = true;
 }

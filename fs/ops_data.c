@@ -163,7 +163,11 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	block_unref(c.write.head);
 	block_unref(c.write.tail);
-	fuse_reply_write(req, size);
+	/* A page that is being written back is the new data, and cannot be dropped before. */
+	if (fi->writepage)
+		fuse_reply_write(req, size);
+	else
+		reply_written(req, ino, (uint64_t)off, size);
 	if (c.write.offset != (uint64_t)off)
 		notify_stale(fs->notify, ino, 0, 0); /* the end was not where the kernel thought */
 	refresh_suid(fs, &c, ino);

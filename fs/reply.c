@@ -206,33 +206,57 @@ void reply_error(fuse_req_t req, enum fs_op op, int error)
 }
 
 /* An answer that waits for a drop. */
-struct late_failure {
+struct late_answer {
 	struct notify_job job;
 	fuse_req_t req;
 	enum fs_op op;
-	int error;
+	int error;	/* 0: a write that went well */
+	size_t written; /* bytes of it */
 };
 
 static void answer_late(struct notify_job *job)
 {
-	struct late_failure *late = CONTAINER_OF(job, struct late_failure, job);
-	reply_error(late->req, late->op, late->error);
+	struct late_answer *late = CONTAINER_OF(job, struct late_answer, job);
+	if (late->error)
+		reply_error(late->req, late->op, late->error);
+	else
+		fuse_reply_write(late->req, late->written);
 	free(late);
+}
+
+void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)
+{
+	struct fs *fs = fs_of(req);
+	struct late_answer *late = fs->kernel_drops_written ? NULL : malloc(sizeof *late);
+	if (!late) {
+		bool must_drop = !fs->kernel_drops_written;
+		fuse_reply_write(req, size);
+		if (must_drop)
+			notify_stale(fs->notify, ino, (int64_t)offset, (int64_t)size);
+		return;
+	}
+	*late = (struct late_answer){
+		.job = {.stale = {.ino = ino, .offset = (int64_t)offset, .len = (int64_t)size},
+			.done = answer_late},
+		.req = req,
+		.op = OP_WRITE,
+		.written = size};
+	notify_before(fs->notify, &late->job);
 }
 
 void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino)
 {
 	struct fs *fs = fs_of(req);
-	struct late_failure *late = c->doubtful ? malloc(sizeof *late) : NULL;
+	struct late_answer *late = c->doubtful ? malloc(sizeof *late) : NULL;
 	if (!late) { /* without memory the drop comes after the answer */
 		reply_error(req, op, c->result);
 		reply_doubt(fs, c, ino);
 		return;
 	}
-	late->job = (struct notify_job){.stale = {.ino = ino}, .done = answer_late};
-	late->req = req;
-	late->op = op;
-	late->error = c->result;
+	*late = (struct late_answer){.job = {.stale = {.ino = ino}, .done = answer_late},
+		.req = req,
+		.op = op,
+		.error = c->result};
 	notify_before(fs->notify, &late->job);
 }
 

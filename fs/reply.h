@@ -29,6 +29,13 @@ int reply_apply_durably(struct fs *fs, struct change *c, bool durable) MUST_CHEC
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
 /*
+ * Answers a write past the page cache that went well. Kernels since protocol 7.45 (Linux 6.18)
+ * drop what others have read into their pages meanwhile by themselves, before write(2) returns;
+ * for an older one the notifier does so before it answers.
+ */
+void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size);
+
+/*
  * Answers a change that failed. When the store has it nevertheless, or it cannot be told, the
  * kernel has dropped what it has of the inode before the caller hears of it: others may have read
  * it while the change was under way. Not for what the drop would wait for: see notify_before().
