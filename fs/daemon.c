@@ -30,6 +30,17 @@ _Noreturn static void wait_for_child(int fd, pid_t child)
 	_exit(EXIT_FAILURE);
 }
 
+/*
+ * What the starter had open besides the standard three is none of the daemon's: a lock on it would
+ * be held for as long as the mount lasts. Without close_range(2), before Linux 5.9, it stays open.
+ */
+static void close_inherited(unsigned but)
+{
+	if (but > 3)
+		(void)close_range(3, but - 1, 0);
+	(void)close_range(but < 3 ? 3 : but + 1, ~0U, 0);
+}
+
 int daemon_fork(bool foreground)
 {
 	int fds[2];
@@ -51,6 +62,7 @@ int daemon_fork(bool foreground)
 	}
 	close(fds[0]);
 	parent = fds[1];
+	close_inherited((unsigned)parent);
 	return 0;
 }
 

@@ -21,6 +21,14 @@ for _ in 1 2 3 4 5; do
 	fusermount3 -u "$MNT"
 done
 
+# A lock that the starter holds on a file goes with the starter
+exec 9>lock
+flock 9
+recordfs "$STORE" "$MNT"
+exec 9>&-
+flock -n lock true || fail 'the daemon holds a descriptor of its starter'
+fusermount3 -u "$MNT"
+
 # The store that cannot be opened, the mountpoint that cannot be used: said before the exit
 status=0
 recordfs "$STORE" "$T/absent" 2>err.out || status=$?
