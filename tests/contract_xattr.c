@@ -268,6 +268,12 @@ static void an_acl_and_the_mode_agree(void **state)
 	assert_int_equal(kit_attr(k, ino).mode, S_IFREG | 0640);
 	assert_int_equal(get(k, ino, ACCESS, NULL, 0), -ENODATA);
 	assert_int_equal(kit_attr(k, ino).flags & STORE_ATTR_XATTRS, 0);
+	/* So that one which is not kept can be removed nevertheless. */
+	assert_int_equal(kit_removexattr(k, ino, ACCESS), 0);
+	assert_int_equal(kit_removexattr(k, ino, DEFAULT), 0);
+	assert_int_equal(kit_removexattr(k, ino + 1000, ACCESS), -ESTALE);
+	assert_int_equal(kit_attr(k, ino).mode, S_IFREG | 0640);
+	assert_int_equal(kit_attr(k, ino).flags & STORE_ATTR_XATTRS, 0);
 	assert_int_equal(kit_setxattr(k, ino, ACCESS, "\2\0\0\0junk", 8, 0), -EINVAL);
 	assert_int_equal(kit_setxattr(k, ino, ACCESS, "\3\0\0\0", 4, 0), -EINVAL);
 	/* What the kernel answers for filesystems of its own. */

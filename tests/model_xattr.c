@@ -215,11 +215,12 @@ int model_do_removexattr(struct model *m, struct change *c)
 		return -ESTALE;
 	struct model_xattr *x =
 		model_xattr_find(i, c->removexattr.name.bytes, c->removexattr.name.len);
-	if (!x)
+	if (!x && acl_kind(c->removexattr.name.bytes, c->removexattr.name.len) == ACL_KIND_NONE)
 		return -ENODATA;
-	if (is_ttl(x->name, x->len))
+	if (x && is_ttl(x->name, x->len))
 		i->attr.ttl = STORE_TTL_DEFAULT;
-	model_xattr_remove(i, x);
+	if (x)
+		model_xattr_remove(i, x);
 	model_touch(m, c, i);
 	return 0;
 }

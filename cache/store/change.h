@@ -189,7 +189,8 @@ struct change_setxattr {
 	bool kill_sgid;
 };
 
-/* ENODATA */
+/* ENODATA; but an ACL that is not there is removed with success, as an empty one is set: what it
+ * says may be in the mode alone. */
 struct change_removexattr {
 	uint64_t ino;
 	struct change_name name;

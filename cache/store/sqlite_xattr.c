@@ -267,8 +267,10 @@ int sq_apply_removexattr(struct sqlite_store *s, struct change *ch)
 	if (r < 0)
 		return r;
 	r = drop(c, &i, &x->name);
-	if (r <= 0)
-		return r < 0 ? r : -ENODATA;
+	if (r == 0 && acl_kind(x->name.bytes, x->name.len) == ACL_KIND_NONE)
+		r = -ENODATA;
+	if (r < 0)
+		return r;
 	if (same_name(&x->name, TTL_NAME))
 		i.attr.ttl = STORE_TTL_DEFAULT;
 	return finish(c, ch, &i);
