@@ -16,7 +16,8 @@
 /* Names longer than this are none (XATTR_NAME_MAX). */
 #define NAME_MAX_LEN 255u
 
-/* 0, or what is wrong with the name: it is too long, or of a namespace that there is not. */
+/* 0, or what is wrong with the name: it is too long, of a namespace that there is not, or
+ * nothing but a namespace. */
 static int check_name(const char *name)
 {
 	static const char *const spaces[] = {"user.", "trusted.", "security."};
@@ -25,8 +26,8 @@ static int check_name(const char *name)
 	if (!strcmp(name, ACL_ACCESS) || !strcmp(name, ACL_DEFAULT))
 		return 0;
 	for (unsigned i = 0; i < ARRAY_LEN(spaces); i++)
-		if (!strncmp(name, spaces[i], strlen(spaces[i])) && name[strlen(spaces[i])])
-			return 0;
+		if (!strncmp(name, spaces[i], strlen(spaces[i])))
+			return name[strlen(spaces[i])] ? 0 : -EINVAL;
 	return -EOPNOTSUPP;
 }
 

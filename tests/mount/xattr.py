@@ -53,6 +53,13 @@ if os.getuid() == 0:
 fails(errno.EOPNOTSUPP, os.setxattr, "f", "nonsense.x", b"x")
 fails(errno.ENODATA, os.getxattr, "f", "user.absent")
 
+# A namespace alone is no name; an ACL that is not there may be removed
+fails(errno.EINVAL, os.setxattr, "f", "user.", b"x")
+fails(errno.EINVAL, os.getxattr, "f", "user.")
+for name in ("f", "d"):
+    os.removexattr(name, "system.posix_acl_access")
+    os.removexattr(name, "system.posix_acl_default")
+
 # The TTL attribute takes numbers only
 os.setxattr("f", "user.recordfs.ttl", b"2.5")
 same(b"2.5", os.getxattr("f", "user.recordfs.ttl"))
