@@ -68,6 +68,10 @@ static int run(int argc, char **argv)
 	const struct command *c = find(name);
 	if (!c)
 		return misused("there is no command '%s'", name);
+	/* What getopt_long(3) begins its complaints with. */
+	char prefix[32];
+	snprintf(prefix, sizeof prefix, "recordfsctl: %s", c->name);
+	argv[1] = prefix;
 	return c->run(argc - 1, argv + 1);
 }
 

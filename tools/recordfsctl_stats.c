@@ -132,9 +132,9 @@ static void print_warnings(const struct recordfs_stats *s)
 static void print_text(const struct recordfs_stats *s, const char *path)
 {
 	char text[NUMBER_SIZE];
+	print_path(stdout, path); /* which may be anywhere on the mount */
+	printf(": ");
 	print_path(stdout, s->store);
-	printf(" on ");
-	print_path(stdout, path);
 	printf(", recordfs %.*s\nsync=%.*s, cache_ttl=%s\noptions: %.*s\n", (int)sizeof s->release,
 		s->release, (int)sizeof s->sync, s->sync, seconds_of(s->cache_ttl, text),
 		(int)sizeof s->options, s->options);

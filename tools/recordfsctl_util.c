@@ -134,7 +134,8 @@ const char *size_of(uint64_t bytes, char buf[NUMBER_SIZE])
 const char *seconds_of(int64_t nanoseconds, char buf[NUMBER_SIZE])
 {
 	double value = (double)nanoseconds / 1e9;
-	int n = snprintf(buf, NUMBER_SIZE, "%.*f", value < 10 ? 3 : 1, value);
+	int digits = value < 0.001 ? 9 : value < 10 ? 3 : 1;
+	int n = snprintf(buf, NUMBER_SIZE, "%.*f", digits, value);
 	while (n > 0 && buf[n - 1] == '0')
 		n--;
 	if (n > 0 && buf[n - 1] == '.')

@@ -32,6 +32,9 @@ has '1 stored, 268,435,456 in holes'
 has '^  0-268435455 +hole$'
 has '^  268435456 +1 bytes, checksum'
 has "TTL 1000 s .the mount's"
+setfattr -n user.recordfs.ttl -v 0.0001 "$MNT/sparse"
+recordfsctl info "$MNT/sparse" >info.out
+has 'TTL 0.0001 s .its own'
 recordfsctl info "$MNT/empty" "$MNT/d" >info.out
 same 4 "$(wc -l <info.out)"
 

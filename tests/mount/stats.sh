@@ -56,6 +56,8 @@ one_line_of() {
 }
 one_line_of stats "$T"
 one_line_of info "$MNT/absent"
+one_line_of info --bogus "$MNT/f"
+grep -q '^recordfsctl: info: .*bogus' refused.out || fail "no prefix: $(cat refused.out)"
 umount_store
 
 # Faults are said loudly
