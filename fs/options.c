@@ -15,6 +15,9 @@
 /* A hundred years: longer than any TTL, and far from the end of int64_t. */
 #define TIME_MAX ((int64_t)3155760000 * SECOND)
 
+/* A store of less could hold hardly more than its tables. */
+#define MAX_SIZE_LEAST MiB
+
 const char options_help[] =
 	"usage: recordfs [options] STORE MOUNTPOINT\n"
 	"\n"
@@ -37,9 +40,10 @@ const char options_help[] =
 	"                          disabled: fsync does nothing, for scratch data\n"
 	"  -o on_cache_error=WHAT  a write was committed but the cache could not be updated:\n"
 	"                          eio: the write fails (default), drop: it succeeds\n"
-	"  -o watch=MILLISECONDS   how often to look for changes by others, 0: never (default "
-	"100)\n"
-	"  -o max_size=SIZE        largest size of the store\n"
+	"  -o watch=MILLISECONDS   how often to look for changes by others (not yet: they are "
+	"seen\n"
+	"                          when the TTL is over)\n"
+	"  -o max_size=SIZE        largest size of the store, 1M or more\n"
 	"  -o fault=SPEC           inject faults, for testing:\n"
 	"                          POINT:ERROR[:every=N][:after=N][:count=N][:file=PATH][+...]\n"
 	"                          POINT is read, write, commit, flush, cache or open;\n"
@@ -75,6 +79,7 @@ enum key {
 	KEY_MAX_SIZE,
 	KEY_FAULT,
 	KEY_MAX_READ,
+	KEY_REMOUNT,
 	KEY_RO,
 	KEY_RW,
 	KEY_FSNAME,
@@ -107,6 +112,7 @@ static const struct fuse_opt template[] = {
 	KEY("max_size=", KEY_MAX_SIZE),
 	KEY("fault=", KEY_FAULT),
 	KEY("max_read=", KEY_MAX_READ),
+	KEY("remount", KEY_REMOUNT),
 	KEY("ro", KEY_RO),
 	KEY("rw", KEY_RW),
 	KEY("fsname=", KEY_FSNAME),
@@ -253,6 +259,8 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 		break;
 	case KEY_MAX_SIZE:
 		bad = options_parse_size(value, &o->max_size) < 0;
+		if (!bad && o->max_size && o->max_size < MAX_SIZE_LEAST)
+			return refuse(p, "bad option '%s': it must be 1M or more", arg);
 		break;
 	case KEY_MAX_READ:
 		bad = options_parse_size(value, &size) < 0 || size > UINT32_MAX ||
@@ -287,8 +295,20 @@ static int add_path(struct parser *p, const char *arg)
 	return refuse(p, "one argument too many: '%s'", arg);
 }
 
+/* Is it an option of ours that should have had a value? */
+static bool lacks_value(const char *arg)
+{
+	size_t len = strlen(arg);
+	for (const struct fuse_opt *t = template; t->templ; t++)
+		if (!strncmp(t->templ, arg, len) && !strcmp(t->templ + len, "="))
+			return true;
+	return false;
+}
+
 static int unknown(struct parser *p, const char *arg)
 {
+	if (lacks_value(arg))
+		return refuse(p, "option '%s' needs a value: %s=...", arg, arg);
 	/* Comments of fstab, for systemd and others. */
 	if (!strncmp(arg, "x-", 2) || !strncmp(arg, "X-", 2) || !strncmp(arg, "comment=", 8))
 		return 0;
@@ -317,6 +337,8 @@ static int process(void *data, const char *arg, int key, struct fuse_args *outar
 	case KEY_SINGLE:
 		o->single_threaded = true;
 		return 0;
+	case KEY_REMOUNT:
+		return refuse(p, "remounting is not supported: unmount, and mount again");
 	case KEY_RO:
 	case KEY_RW:
 		o->readonly = key == KEY_RO;
