@@ -36,6 +36,14 @@ int stack_check(const struct options *o, char *errmsg, size_t errmsg_size)
 	return r;
 }
 
+/* What SQLite read makes no sense to it, or cannot be read: what to do about it. */
+static void point_to_check(const struct options *o, char *errmsg, size_t errmsg_size)
+{
+	size_t len = strlen(errmsg);
+	snprintf(errmsg + len, errmsg_size - len, "; see what 'recordfsctl check %s' finds",
+		o->store);
+}
+
 static int open_sqlite(const struct options *o, struct store **ret, bool *ret_created, char *errmsg,
 	size_t errmsg_size)
 {
@@ -46,6 +54,8 @@ static int open_sqlite(const struct options *o, struct store **ret, bool *ret_cr
 	int r = sqlite_store_open(&config, ret, errmsg, errmsg_size);
 	if (r == 0)
 		*ret_created = sqlite_store_created(*ret);
+	if (r == -EIO)
+		point_to_check(o, errmsg, errmsg_size);
 	return r;
 }
 

@@ -58,15 +58,21 @@ static int configure(sqlite3 *db, int busy_timeout_ms)
 				      "PRAGMA secure_delete = OFF;"
 				      "PRAGMA mmap_size = 0;"
 				      "PRAGMA temp_store = MEMORY;"
-				      "PRAGMA cache_size = -1024;"
 				      "PRAGMA wal_autocheckpoint = 0;"
 				      "PRAGMA journal_size_limit = -1;";
+	/* Of these, the one that reads the schema. A damaged one is left to whoever reads it next,
+	 * who can say what is wrong. */
+	static const char page_cache[] = "PRAGMA cache_size = -1024";
 	sqlite3_busy_timeout(db, busy_timeout_ms);
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
 	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, page_cache, NULL, NULL, NULL);
+	if ((rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB)
+		rc = SQLITE_OK;
 	return sq_errno(rc);
 }
 

@@ -95,7 +95,8 @@ int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_si
 	}
 	if (n < (ssize_t)sizeof header || memcmp(header, "SQLite format 3", 16) != 0) {
 		snprintf(why, why_size,
-			"%s: not a SQLite database; name a recordfs store or a new file", path);
+			"%s: not a recordfs store, nor any SQLite database; name another file",
+			path);
 		return -EPROTO;
 	}
 	if (big_endian(header + 68) != APPLICATION_ID) {
@@ -235,6 +236,17 @@ static int put_in_place(const char *temporary, const char *path, bool replace)
 	return r;
 }
 
+/* Makes the file that SQLite then finds empty: if that is not possible, SQLite would try to open it
+ * for reading only, and blame the file for not being there. */
+static int make_empty(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 /* Builds the store under a name of its own and moves it into place when it is complete, so that a
  * crash on the way leaves no half-made store. */
 int sq_create(const char *path, bool replace, char *why, size_t why_size)
@@ -244,9 +256,10 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 		return -ENOMEM;
 	sqlite3 *db = NULL;
 	remove_database(temporary);
-	int rc = sqlite3_open_v2(temporary, &db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-	int r = sq_errno(rc);
+	int r = make_empty(temporary);
+	if (r == 0)
+		r = sq_errno(sqlite3_open_v2(
+			temporary, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
 	if (r == 0)
 		r = build(db);
 	int system_errno = db ? sqlite3_system_errno(db) : 0;
@@ -301,8 +314,10 @@ int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size)
 	}
 	sqlite3_finalize(st);
 	if (rc != SQLITE_DONE) {
-		snprintf(why, why_size, "%s: cannot read the schema: %s",
-			sqlite3_db_filename(c->db, "main"), sqlite3_errmsg(c->db));
+		bool damaged = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+		snprintf(why, why_size, "%s: %s: %s", sqlite3_db_filename(c->db, "main"),
+			damaged ? "the database is damaged" : "cannot read the schema",
+			sqlite3_errmsg(c->db));
 		return sq_errno(rc) ? sq_errno(rc) : -EIO;
 	}
 	if (stranger[0]) {
