@@ -22,6 +22,7 @@ struct options {
 	bool help, version;
 	bool foreground, debug, single_threaded;
 	bool readonly;
+	int unwritable; /* why a mount that was to be writable is not, an errno; 0: it is */
 	bool drop_on_error;
 	enum options_sync sync;
 	uint64_t cache_size;  /* bytes */
@@ -46,8 +47,9 @@ int options_parse(struct options *o, int argc, char *argv[], char *errmsg,
 
 /*
  * Looks at what can be known before anything is created: the mountpoint is a directory, the
- * store's directory exists, the store is not inside the mountpoint. Makes both paths absolute.
- * A negative errno with a line in errmsg.
+ * store's directory exists, the store is not inside the mountpoint, what is needed to write it can
+ * be written. A store that can only be read becomes `readonly`. Makes both paths absolute. A
+ * negative errno with a line in errmsg.
  */
 int options_check(struct options *o, char *errmsg, size_t errmsg_size) MUST_CHECK NONNULL(1, 2);
 

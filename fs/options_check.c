@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct check {
 	struct options *o;
@@ -51,6 +52,55 @@ static int check_mountpoint(struct check *c)
 	return 0;
 }
 
+/* A store that cannot be written is mounted read-only. */
+static int fall_back_to_ro(struct check *c, int error)
+{
+	c->o->readonly = true;
+	c->o->unwritable = error;
+	if (fuse_opt_add_opt(&c->o->mount, "ro") < 0)
+		return refuse(c, -ENOMEM, "no memory");
+	return 0;
+}
+
+/* To write, SQLite needs a log and its index beside the store. */
+static int check_beside(struct check *c, const char *store, const char *suffix)
+{
+	char *file = NULL, *dir = strdup(store);
+	int r = 0;
+	if (!dir || asprintf(&file, "%s%s", store, suffix) < 0) {
+		free(dir);
+		return refuse(c, -ENOMEM, "no memory");
+	}
+	if (access(file, F_OK) == 0) {
+		if (access(file, W_OK) < 0)
+			r = refuse(c, -errno,
+				"'%s' cannot be written (%s), though the store can: make %s-wal "
+				"and "
+				"%s-shm writable as well",
+				file, strerror(errno), store, store);
+	} else if (access(dirname(dir), W_OK) < 0) {
+		r = refuse(c, -errno,
+			"store '%s': its directory cannot be written (%s): mount with -o ro, or "
+			"make it writable",
+			store, strerror(errno));
+	}
+	free(file);
+	free(dir);
+	return r;
+}
+
+static int check_writable(struct check *c, const char *store)
+{
+	if (c->o->readonly)
+		return 0;
+	if (access(store, W_OK) < 0)
+		return errno == EACCES || errno == EROFS || errno == EPERM
+			       ? fall_back_to_ro(c, errno)
+			       : 0;
+	int r = check_beside(c, store, "-wal");
+	return r == 0 ? check_beside(c, store, "-shm") : r;
+}
+
 /* The absolute path of a store that does not exist yet: its directory must. */
 static int absolute_new(struct check *c, char **ret)
 {
@@ -85,6 +135,11 @@ static int check_store(struct check *c)
 		absolute = realpath(path, NULL);
 		if (!absolute)
 			return refuse(c, -errno, "store '%s': %s", path, strerror(errno));
+		int r = check_writable(c, absolute);
+		if (r < 0) {
+			free(absolute);
+			return r;
+		}
 	} else if (errno == ENOENT && !c->o->readonly) {
 		int r = absolute_new(c, &absolute);
 		if (r < 0)

@@ -247,6 +247,10 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
 	int r = start(&s);
 	if (r == 0) {
+		if (o->unwritable)
+			log_line(LOG_WARNING,
+				"store '%s' cannot be written (%s): mounted read-only", o->store,
+				strerror(o->unwritable));
 		ready();
 		if (o->fault && !o->foreground) /* in syslog as well */
 			log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
