@@ -30,7 +30,7 @@ int contract_teardown(void **state);
 
 /* Closes the store and opens it again (only if it is lasting). */
 void contract_reopen(struct kit *k);
-void contract_reopen_as(struct kit *k, struct contract_limits limits);
+void contract_reopen_as(struct kit *k, struct contract_limits as);
 
 /* The groups: how many tests failed. */
 int contract_data(void);

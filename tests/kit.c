@@ -130,7 +130,7 @@ static void watch(struct kit *k, const struct change *changes, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const struct change *c = &changes[i];
 		assert_true(c->result == 0 || c->n_touched == 0);
-		assert_true(c->result == 0 || c->result > -4096);
+		assert_true(c->result <= 0 && c->result > -4096);
 		for (unsigned a = 0; a < c->n_touched; a++)
 			for (unsigned b = 0; b < a; b++)
 				assert_true(c->touched[a].ino != c->touched[b].ino);

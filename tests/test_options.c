@@ -171,7 +171,7 @@ static void times_have_fractions(void **state)
 static int make_folder(void **state)
 {
 	static char dir[] = "/tmp/recordfs-options-XXXXXX";
-	strcpy(dir + sizeof dir - 7, "XXXXXX");
+	memcpy(dir + sizeof dir - 7, "XXXXXX", 7);
 	*state = mkdtemp(dir);
 	return *state && chdir(dir) == 0 && mkdir("mnt", 0700) == 0 ? 0 : -1;
 }

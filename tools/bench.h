@@ -139,6 +139,6 @@ void side_stop(struct run *r);
 void shell(const struct run *r, const char *command);
 
 /* bench_report.c: prints a work's line for each yardstick, and keeps it for the JSON. */
-void report_begin(const struct scale *scale, const char *json);
+void report_begin(const struct scale *scale, const char *path);
 void report_work(const struct run *runs, unsigned n, unsigned reps);
 void report_end(void);

@@ -50,7 +50,7 @@ static double value_of(const struct run *r, unsigned rep)
 
 static struct figures figures_of(const struct run *r, unsigned reps)
 {
-	double value[MAX_REPS], p50[MAX_REPS], p99[MAX_REPS];
+	double value[MAX_REPS] = {0}, p50[MAX_REPS] = {0}, p99[MAX_REPS] = {0};
 	struct figures f = {0};
 
 	for (unsigned i = 0; i < reps; i++) {
@@ -84,7 +84,7 @@ static void print_figures(const struct run *r, const struct figures *f)
 /* Half of the ratios of repetitions that followed each other are between these two. */
 static void print_range(const struct run *ours, const struct run *theirs, unsigned reps)
 {
-	double ratio[MAX_REPS];
+	double ratio[MAX_REPS] = {0};
 
 	for (unsigned i = 0; i < reps; i++)
 		ratio[i] = value_of(ours, i) / value_of(theirs, i);

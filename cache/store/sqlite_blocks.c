@@ -41,7 +41,7 @@ uint64_t sq_run_sum(const struct sq_run *run, uint32_t i)
 {
 	uint64_t sum = 0;
 	for (size_t b = 0; b < 8; b++)
-		sum = sum << 8 | run->sums[8 * i + b];
+		sum = sum << 8 | run->sums[(size_t)8 * i + b];
 	return sum;
 }
 
