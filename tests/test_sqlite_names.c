@@ -1,5 +1,5 @@
 /* Names and orphans in the SQLite store: what only it does, and files that are damaged. */
-#include "cache/store/sqlite.h"
+#include "temp_db.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -15,36 +15,6 @@
 
 #include <cmocka.h>
 #include <sqlite3.h>
-
-static char dir_path[] = "/tmp/recordfs-names-XXXXXX";
-static char db_path[64];
-
-static void remove_db(void)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		char path[80];
-		snprintf(path, sizeof path, "%s%s", db_path, suffixes[i]);
-		unlink(path);
-	}
-}
-
-static struct store *open_db(void)
-{
-	struct sqlite_config cfg = {.path = db_path, .busy_timeout_ms = 1000};
-	char why[SQLITE_STORE_WHY] = "";
-	struct store *s = NULL;
-	int r = sqlite_store_open(&cfg, &s, why, sizeof why);
-	if (r < 0)
-		fail_msg("%s", why);
-	return s;
-}
-
-static struct store *new_db(void)
-{
-	remove_db();
-	return open_db();
-}
 
 static struct change_name name(const char *s)
 {
@@ -106,7 +76,8 @@ static int64_t ask(const char *sql)
 {
 	sqlite3 *db = NULL;
 	sqlite3_stmt *st = NULL;
-	assert_int_equal(sqlite3_open_v2(db_path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_open_v2(temp_db_path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	int64_t n = 0;
 	if (sqlite3_step(st) == SQLITE_ROW)
@@ -158,7 +129,7 @@ static bool place_fn(void *arg, const struct store_entry *e)
 static void test_rename_while_reading(void **state)
 {
 	(void)state;
-	struct names x = {.s = new_db()};
+	struct names x = {.s = temp_db_new()};
 	char n[16];
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(n, sizeof n, "f%u", i);
@@ -182,7 +153,7 @@ static void test_rename_while_reading(void **state)
 static void test_long_names(void **state)
 {
 	(void)state;
-	struct store *s = new_db();
+	struct store *s = temp_db_new();
 	char n[STORE_NAME_MAX + 2];
 	uint64_t ino;
 	memset(n, 'x', sizeof n);
@@ -203,7 +174,7 @@ static void test_long_names(void **state)
 static void test_paths(void **state)
 {
 	(void)state;
-	struct store *s = new_db();
+	struct store *s = temp_db_new();
 	char buf[16];
 	uint64_t d = must_create(s, STORE_ROOT_INO, "dir", S_IFDIR | 0755);
 	uint64_t f = must_create(s, d, "file", S_IFREG | 0644);
@@ -247,16 +218,16 @@ static void make_orphans(struct store *s)
 static void test_orphans_of_an_ended_mount(void **state)
 {
 	(void)state;
-	struct store *s = new_db();
+	struct store *s = temp_db_new();
 	make_orphans(s);
 	assert_int_equal(count_orphans(s), 0); /* this mount may have them open */
 	store_close(s);
-	s = open_db();
+	s = temp_db_open();
 	assert_int_equal(count_orphans(s), 2);
 	make_orphans(s);
 	assert_int_equal(count_orphans(s), 2);
 	store_close(s);
-	s = open_db();
+	s = temp_db_open();
 	assert_int_equal(count_orphans(s), 4);
 	store_close(s);
 	assert_int_equal(ask("SELECT count(*) FROM mount"), 2);
@@ -266,16 +237,16 @@ static void test_orphans_of_an_ended_mount(void **state)
 static void test_orphans_of_a_dead_process(void **state)
 {
 	(void)state;
-	store_close(new_db());
+	store_close(temp_db_new());
 	pid_t child = fork();
 	if (child == 0) {
-		make_orphans(open_db());
+		make_orphans(temp_db_open());
 		_exit(0);
 	}
 	int status = -1;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	struct store *s = open_db();
+	struct store *s = temp_db_open();
 	assert_int_equal(count_orphans(s), 2);
 	struct change reap = {.kind = CHANGE_REAP};
 	for (reap.reap.ino = STORE_ROOT_INO + 1; count_orphans(s) > 0; reap.reap.ino++) {
@@ -285,7 +256,7 @@ static void test_orphans_of_a_dead_process(void **state)
 	}
 	assert_int_equal(apply(s, &reap), -ENOENT);
 	store_close(s);
-	store_close(open_db());
+	store_close(temp_db_open());
 	assert_int_equal(ask("SELECT count(*) FROM mount"), 0); /* nobody needs the dead one's */
 }
 
@@ -309,11 +280,11 @@ static void test_damage(void **state)
 		{"UPDATE dentry SET name = zeroblob(300)", -ENOENT, -EIO},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct store *s = new_db();
+		struct store *s = temp_db_new();
 		must_create(s, STORE_ROOT_INO, "f", S_IFREG | 0644);
 		store_close(s);
 		ask(cases[i].sql);
-		s = open_db();
+		s = temp_db_open();
 		struct store_attr a;
 		size_t n = 0;
 		assert_int_equal(store_lookup(s, STORE_ROOT_INO, "f", 1, &a), cases[i].lookup);
@@ -328,7 +299,7 @@ static void test_damage(void **state)
 static void test_damaged_tree(void **state)
 {
 	(void)state;
-	struct store *s = new_db();
+	struct store *s = temp_db_new();
 	uint64_t a = must_create(s, STORE_ROOT_INO, "a", S_IFDIR | 0755);
 	uint64_t b = must_create(s, a, "b", S_IFDIR | 0755);
 	uint64_t c = must_create(s, STORE_ROOT_INO, "c", S_IFDIR | 0755);
@@ -338,27 +309,11 @@ static void test_damaged_tree(void **state)
 	snprintf(sql, sizeof sql, "UPDATE inode SET parent = %llu WHERE ino = %llu",
 		(unsigned long long)b, (unsigned long long)a);
 	ask(sql); /* a and b are each below the other */
-	s = open_db();
+	s = temp_db_open();
 	char buf[64];
 	assert_true(store_path(s, b, buf, sizeof buf) < 0);
 	assert_int_equal(rename_at(s, STORE_ROOT_INO, "c", b, "c", 0), -EIO);
 	store_close(s);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir_path))
-		return -1;
-	snprintf(db_path, sizeof db_path, "%s/db", dir_path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_db();
-	return rmdir(dir_path);
 }
 
 int main(void)
@@ -372,5 +327,5 @@ int main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_damaged_tree),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, temp_db_setup, temp_db_teardown);
 }

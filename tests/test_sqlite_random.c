@@ -2,7 +2,7 @@
  * Random changes of names and attributes: the SQLite store against the naive one, and then what
  * must hold between the tables of its file, asked in plain SQL.
  */
-#include "cache/store/sqlite.h"
+#include "temp_db.h"
 #include "tests/model_store.h"
 
 #include <errno.h>
@@ -20,36 +20,6 @@
 
 #include <cmocka.h>
 #include <sqlite3.h>
-
-static char dir_path[] = "/tmp/recordfs-random-XXXXXX";
-static char db_path[64];
-
-static void remove_db(void)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		char path[80];
-		snprintf(path, sizeof path, "%s%s", db_path, suffixes[i]);
-		unlink(path);
-	}
-}
-
-static struct store *open_db(void)
-{
-	struct sqlite_config cfg = {.path = db_path, .busy_timeout_ms = 1000};
-	char why[SQLITE_STORE_WHY] = "";
-	struct store *s = NULL;
-	int r = sqlite_store_open(&cfg, &s, why, sizeof why);
-	if (r < 0)
-		fail_msg("%s", why);
-	return s;
-}
-
-static struct store *new_db(void)
-{
-	remove_db();
-	return open_db();
-}
 
 static struct change_name name(const char *s)
 {
@@ -90,7 +60,8 @@ static int64_t ask(const char *sql)
 {
 	sqlite3 *db = NULL;
 	sqlite3_stmt *st = NULL;
-	assert_int_equal(sqlite3_open_v2(db_path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_open_v2(temp_db_path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	int64_t n = 0;
 	if (sqlite3_step(st) == SQLITE_ROW)
@@ -373,7 +344,8 @@ static void test_random(void **state)
 	for (unsigned seed = 1; seed <= 6; seed++) {
 		struct pair *p = calloc(1, sizeof *p);
 		assert_non_null(p);
-		*p = (struct pair){.a = model_store_new(), .b = new_db(), .n = 1, .seed = seed};
+		*p = (struct pair){
+			.a = model_store_new(), .b = temp_db_new(), .n = 1, .seed = seed};
 		p->ino[0][0] = p->ino[0][1] = STORE_ROOT_INO;
 		for (int i = 0; i < 1500; i++)
 			step(p);
@@ -384,26 +356,10 @@ static void test_random(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir_path))
-		return -1;
-	snprintf(db_path, sizeof db_path, "%s/db", dir_path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_db();
-	return rmdir(dir_path);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, temp_db_setup, temp_db_teardown);
 }

@@ -1,6 +1,6 @@
 /* Extended attributes in the SQLite store: ACLs, the TTL, limits. */
-#include "cache/store/sqlite.h"
-#include "tests/kit.h"
+#include "kit.h"
+#include "temp_db.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,28 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir_path[] = "/tmp/recordfs-xattr-XXXXXX";
-static char db_path[64];
-
-static void remove_db(void)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		char path[80];
-		snprintf(path, sizeof path, "%s%s", db_path, suffixes[i]);
-		unlink(path);
-	}
-}
-
 static struct kit *new_kit(void)
 {
-	struct sqlite_config cfg = {.path = db_path, .busy_timeout_ms = 1000};
-	char why[SQLITE_STORE_WHY] = "";
-	struct store *s = NULL;
-	remove_db();
-	if (sqlite_store_open(&cfg, &s, why, sizeof why) < 0)
-		fail_msg("%s", why);
-	struct kit *k = kit_new(s);
+	struct kit *k = kit_new(temp_db_new());
 	k->caller = (struct change_caller){.uid = 7, .gid = 8, .umask = 022};
 	return k;
 }
@@ -196,22 +177,6 @@ static void test_xattr_limits(void **state)
 	kit_free(k);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir_path))
-		return -1;
-	snprintf(db_path, sizeof db_path, "%s/db", dir_path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_db();
-	return rmdir(dir_path);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,5 +185,5 @@ int main(void)
 		cmocka_unit_test(test_ttl),
 		cmocka_unit_test(test_xattr_limits),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, temp_db_setup, temp_db_teardown);
 }

@@ -10,20 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int load_file(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
-{
-	struct sq_inode i;
-	int r = sq_inode_load(c, ino, &i);
-	if (r < 0)
-		return r;
-	if (S_ISDIR(i.attr.mode))
-		return -EISDIR;
-	if (!S_ISREG(i.attr.mode))
-		return -EINVAL;
-	*ret = i;
-	return 0;
-}
-
 /* What every change of data does to the inode besides. */
 static int data_changed(struct sq_conn *c, struct sq_inode *i, const struct change *ch)
 {
@@ -136,7 +122,7 @@ int sq_apply_write(struct sqlite_store *s, struct change *ch)
 {
 	struct change_write *w = &ch->write;
 	struct sq_inode i;
-	int r = load_file(s->writer, w->ino, &i);
+	int r = sq_file_load(s->writer, w->ino, &i);
 	if (r < 0)
 		return r;
 	if (w->append)
@@ -190,7 +176,7 @@ int sq_apply_setattr(struct sqlite_store *s, struct change *ch)
 {
 	const struct change_setattr *set = &ch->setattr;
 	struct sq_inode i;
-	int r = set->mask & STORE_SET_SIZE ? load_file(s->writer, set->ino, &i)
+	int r = set->mask & STORE_SET_SIZE ? sq_file_load(s->writer, set->ino, &i)
 					   : sq_inode_load(s->writer, set->ino, &i);
 	if (r < 0)
 		return r;
@@ -311,7 +297,7 @@ int sq_apply_allocate(struct sqlite_store *s, struct change *ch)
 {
 	const struct change_allocate *a = &ch->allocate;
 	struct sq_inode i;
-	int r = load_file(s->writer, a->ino, &i);
+	int r = sq_file_load(s->writer, a->ino, &i);
 	if (r < 0)
 		return r;
 	bool grows = a->mode == STORE_ALLOCATE || a->mode == STORE_ZERO_RANGE;
@@ -354,9 +340,9 @@ int sq_apply_copy(struct sqlite_store *s, struct change *ch)
 {
 	struct change_copy *copy = &ch->copy;
 	struct sq_inode from, to;
-	int r = load_file(s->writer, copy->from, &from);
+	int r = sq_file_load(s->writer, copy->from, &from);
 	if (r == 0)
-		r = load_file(s->writer, copy->to, &to);
+		r = sq_file_load(s->writer, copy->to, &to);
 	if (r < 0)
 		return r;
 	size_t len = copy->len;

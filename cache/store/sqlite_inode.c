@@ -47,6 +47,20 @@ int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
 	return r;
 }
 
+int sq_file_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
+{
+	struct sq_inode i;
+	int r = sq_inode_load(c, ino, &i);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(i.attr.mode))
+		return -EISDIR;
+	if (!S_ISREG(i.attr.mode))
+		return -EINVAL;
+	*ret = i;
+	return 0;
+}
+
 int sq_inode_save(struct sq_conn *c, struct sq_inode *i)
 {
 	struct store_attr *a = &i->attr;

@@ -324,6 +324,8 @@ struct sq_inode {
 
 /* -ESTALE */
 int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
+/* The same of a regular file: -EISDIR, -EINVAL. */
+int sq_file_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* The columns of SQ_INODE_GET, starting at `column`, into all of *ret but attr.ino. */
 int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* Writes the row back, its version one higher. */

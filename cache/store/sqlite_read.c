@@ -139,11 +139,7 @@ int sq_read(
 	int r = sq_read_begin(s, &c);
 	if (r < 0)
 		return r;
-	r = sq_inode_load(c, ino, &i);
-	if (r == 0 && S_ISDIR(i.attr.mode))
-		r = -EISDIR;
-	else if (r == 0 && !S_ISREG(i.attr.mode))
-		r = -EINVAL;
+	r = sq_file_load(c, ino, &i);
 	ret->first = first;
 	ret->count = 0;
 	if (r == 0) {
@@ -215,11 +211,7 @@ int sq_seek(struct store *store, uint64_t ino, uint64_t offset, bool data, uint6
 	int r = sq_read_begin(s, &c);
 	if (r < 0)
 		return r;
-	r = sq_inode_load(c, ino, &i);
-	if (r == 0 && S_ISDIR(i.attr.mode))
-		r = -EISDIR;
-	else if (r == 0 && !S_ISREG(i.attr.mode))
-		r = -EINVAL;
+	r = sq_file_load(c, ino, &i);
 	if (r == 0)
 		r = seek_in(c, &i, offset, data, ret);
 	sq_read_end(s, c);
