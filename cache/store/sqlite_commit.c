@@ -272,7 +272,7 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 		return r;
 	}
 	s->logged = false;
-	uint64_t next_ino = s->next_ino, last_ino = s->last_ino;
+	uint64_t last_ino = s->last_ino;
 	r = apply_all(s, changes, n);
 	if (r == 0) {
 		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
@@ -285,11 +285,9 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 		return 0;
 	}
 	sq_rollback(s->writer);
-	/* Numbers reserved before the transaction stay ours, but never use one twice. */
+	/* Numbers that it reserved are not ours; those from before it stay, less what it took. */
 	if (s->last_ino != last_ino)
 		s->next_ino = s->last_ino = 0;
-	else if (s->next_ino < next_ino)
-		s->next_ino = next_ino;
 	return r == -ECANCELED ? 0 : r;
 }
 

@@ -60,7 +60,6 @@
 			   " AND NOT EXISTS (SELECT 1 FROM orphan WHERE mount = ?1)")              \
 	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started FROM mount")                               \
 	X(SQ_MOUNT_GET, "SELECT boot, pid, started FROM mount WHERE id = ?1")                      \
-	X(SQ_BLOCK_GET, "SELECT sums, data FROM block WHERE key = ?1")                             \
 	X(SQ_BLOCK_PUT,                                                                            \
 		"INSERT INTO block(key, sums, data) VALUES(?1, ?2, ?3)"                            \
 		" ON CONFLICT(key) DO UPDATE SET sums = excluded.sums, data = excluded.data")      \
