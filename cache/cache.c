@@ -110,6 +110,12 @@ static int pass_orphans(struct store *s, store_ino_fn *fn, void *arg)
 	return store_orphans(cache_of(s)->next, fn, arg);
 }
 
+static int pass_poll(struct store *s, store_event_fn *fn, void *arg)
+{
+	cache_before_blocking(cache_of(s));
+	return store_poll(cache_of(s)->next, fn, arg);
+}
+
 static int pass_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	cache_before_blocking(cache_of(s));
@@ -195,6 +201,7 @@ static const struct store_ops cache_ops = {
 	.seek = pass_seek,
 	.statfs = pass_statfs,
 	.orphans = pass_orphans,
+	.poll = pass_poll,
 	.path = pass_path,
 	.block_info = cache_block_info,
 	.stats = cache_stats,

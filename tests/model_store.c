@@ -298,6 +298,13 @@ static int model_statfs(struct store *s, struct store_space *ret)
 }
 
 /* There is one mount of a model, and when it goes so does the model. */
+/* It is in one process: there are no others. */
+static int model_poll(struct store *s, store_event_fn *fn, void *arg)
+{
+	(void)s, (void)fn, (void)arg;
+	return 0;
+}
+
 static int model_orphans(struct store *s, store_ino_fn *fn, void *arg)
 {
 	(void)s, (void)fn, (void)arg;
@@ -365,6 +372,7 @@ static const struct store_ops model_ops = {
 	.seek = model_seek,
 	.statfs = model_statfs,
 	.orphans = model_orphans,
+	.poll = model_poll,
 	.path = model_path_of,
 	.block_info = model_block_info,
 	.stats = model_stats,

@@ -142,6 +142,13 @@ static int statfs_space(struct store *store, struct store_space *ret)
 	return r < 0 ? r : store_statfs(s->next, ret);
 }
 
+static int poll_events(struct store *store, store_event_fn *fn, void *arg)
+{
+	struct script *s = script_of(store);
+	int r = begin(s, SCRIPT_OTHER);
+	return r < 0 ? r : store_poll(s->next, fn, arg);
+}
+
 static int orphans(struct store *store, store_ino_fn *fn, void *arg)
 {
 	struct script *s = script_of(store);
@@ -188,6 +195,7 @@ static const struct store_ops ops = {
 	.seek = seek,
 	.statfs = statfs_space,
 	.orphans = orphans,
+	.poll = poll_events,
 	.path = path_of,
 	.block_info = block_info,
 	.stats = stats,

@@ -135,8 +135,8 @@ static void finds_faults_of_inodes(void **state)
 			-1},
 		{"DELETE FROM inode WHERE ino = 1", "there is no root directory", "/", -1},
 		{"DELETE FROM orphan", "not listed as an orphan", NULL, -1},
-		{"INSERT INTO orphan VALUES(4000, 1)", "but does not exist", NULL, -1},
-		{"INSERT INTO orphan VALUES(" INO("file") ", 1)", "but its link count is 1",
+		{"INSERT INTO orphan VALUES(4000, 1, 0)", "but does not exist", NULL, -1},
+		{"INSERT INTO orphan VALUES(" INO("file") ", 1, 0)", "but its link count is 1",
 			"/file", -1},
 	};
 	find_each(damages, ARRAY_LEN(damages));

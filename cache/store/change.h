@@ -196,8 +196,12 @@ struct change_removexattr {
 	struct change_name name;
 };
 
-/* Deletes an orphan for good, a bounded piece of its data at a time. ENOENT: gone already; EBUSY:
- * it has a name (again), so it stays. */
+/*
+ * This mount does not use the orphan any more: deletes it for good, a bounded piece of its data at
+ * a time. ENOENT: gone already; EBUSY: it has a name (again), so it stays. While another mount uses
+ * it, or may, only this mount's claim to it is given up (0, nothing touched): it comes up again
+ * among store_orphans() when nobody uses it.
+ */
 struct change_reap {
 	uint64_t ino;
 	bool more; /* result: not finished, ask again */

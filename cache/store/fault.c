@@ -131,6 +131,11 @@ static int fault_orphans(struct store *s, store_ino_fn *fn, void *arg)
 	return store_orphans(next_of(s), fn, arg);
 }
 
+static int fault_poll(struct store *s, store_event_fn *fn, void *arg)
+{
+	return store_poll(next_of(s), fn, arg);
+}
+
 static int fault_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	return store_path(next_of(s), ino, buf, size);
@@ -172,6 +177,7 @@ static const struct store_ops fault_ops = {
 	.seek = fault_seek,
 	.statfs = fault_statfs,
 	.orphans = fault_orphans,
+	.poll = fault_poll,
 	.path = fault_path,
 	.block_info = fault_block_info,
 	.stats = fault_stats,

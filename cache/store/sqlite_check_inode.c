@@ -146,7 +146,7 @@ int check_orphans(struct check *k)
 	int64_t ino;
 	int r = cursor_open(k, "SELECT ino, nlink FROM inode ORDER BY ino", false, &inode);
 	if (r == 0)
-		r = cursor_open(k, "SELECT ino FROM orphan ORDER BY ino", false, &orphan);
+		r = cursor_open(k, "SELECT DISTINCT ino FROM orphan ORDER BY ino", false, &orphan);
 	while (r == 0 && cursor_least(both, 2, &ino)) {
 		bool exists = cursor_at(&inode, ino), listed = cursor_at(&orphan, ino);
 		bool deleted = exists && cursor_int(&inode, 1) == 0;

@@ -6,6 +6,7 @@
  *	sqlite_conn.c        connections, statements, errors
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
  *	sqlite_keeper.c      the thread that checkpoints and gives space back
+ *	sqlite_watch.c       what others have changed
  *	sqlite_mount.c       who has the store mounted; whose orphans are whose
  *	sqlite_inode.c       rows of inodes
  *	sqlite_blocks.c      rows of data: runs of blocks, and holes
@@ -51,10 +52,11 @@
 	X(SQ_INODE_DELETE, "DELETE FROM inode WHERE ino = ?1")                                     \
 	X(SQ_INODE_COUNT, "SELECT count(*) FROM inode")                                            \
 	X(SQ_TARGET_GET, "SELECT target FROM inode WHERE ino = ?1")                                \
-	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount) VALUES(?1, ?2)")               \
+	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount, change) VALUES(?1, ?2, 0)")    \
 	X(SQ_ORPHAN_DELETE, "DELETE FROM orphan WHERE ino = ?1")                                   \
 	X(SQ_ORPHAN_LIST, "SELECT ino, mount FROM orphan ORDER BY ino")                            \
-	X(SQ_MOUNT_NEW, "INSERT INTO mount(boot, pid, started, since) VALUES(?1, ?2, ?3, ?4)")     \
+	X(SQ_MOUNT_NEW, "INSERT INTO mount(boot, pid, started, since, seen)"                       \
+			" VALUES(?1, ?2, ?3, ?4, (SELECT coalesce(max(id), 0) FROM changelog))")   \
 	X(SQ_MOUNT_END, "UPDATE mount SET pid = 0 WHERE id = ?1")                                  \
 	X(SQ_MOUNT_FORGET, "DELETE FROM mount WHERE id = ?1"                                       \
 			   " AND NOT EXISTS (SELECT 1 FROM orphan WHERE mount = ?1)")              \
@@ -310,6 +312,10 @@ int sq_mount_enter(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 /* Takes it out again; what fails is cleared up by the next mount. (w) */
 void sq_mount_leave(struct sqlite_store *s) NONNULL(1);
 int sq_orphans(struct store *store, store_ino_fn *fn, void *arg) MUST_CHECK;
+
+/* -- sqlite_watch.c ------------------------------------------------------------------------ */
+
+int sq_poll(struct store *store, store_event_fn *fn, void *arg) MUST_CHECK;
 
 /* -- sqlite_inode.c ------------------------------------------------------------------------ */
 

@@ -16,7 +16,7 @@
 /* "rcfs", at offset 68 of the file; file(1) and every SQLite client can read it. */
 #define APPLICATION_ID 0x72636673
 /* The format: one higher for each change that an older recordfs could not cope with. */
-#define FORMAT 1
+#define FORMAT 2
 /* Why this page size: docs/measurements.md. */
 #define PAGE_SIZE 4096
 
@@ -49,11 +49,17 @@ static const char *const tables[] = {
 	"ino INTEGER NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL,"
 	" PRIMARY KEY(ino, name)) STRICT, WITHOUT ROWID",
 
-	"CREATE TABLE orphan(ino INTEGER PRIMARY KEY, mount INTEGER NOT NULL) STRICT",
+	"CREATE TABLE orphan("
+	"ino INTEGER NOT NULL, mount INTEGER NOT NULL, change INTEGER NOT NULL,"
+	" PRIMARY KEY(ino, mount)) STRICT, WITHOUT ROWID",
 
 	"CREATE TABLE mount("
 	"id INTEGER PRIMARY KEY, boot TEXT NOT NULL, pid INTEGER NOT NULL,"
-	" started INTEGER NOT NULL, since INTEGER NOT NULL) STRICT",
+	" started INTEGER NOT NULL, since INTEGER NOT NULL, seen INTEGER NOT NULL) STRICT",
+
+	"CREATE TABLE changelog("
+	"id INTEGER PRIMARY KEY, mount INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	" ino INTEGER NOT NULL, first INTEGER, last INTEGER, name ANY) STRICT",
 };
 
 static uint32_t big_endian(const unsigned char *p)

@@ -132,6 +132,7 @@ static const struct store_ops ops = {
 	.seek = sq_seek,
 	.statfs = sq_statfs,
 	.orphans = sq_orphans,
+	.poll = sq_poll,
 	.path = sq_path,
 	.block_info = sq_block_info,
 	.stats = sq_stats,

@@ -149,6 +149,11 @@ int store_orphans(struct store *s, store_ino_fn *fn, void *arg)
 	return checked(s->ops->orphans(s, fn, arg));
 }
 
+int store_poll(struct store *s, store_event_fn *fn, void *arg)
+{
+	return checked(s->ops->poll(s, fn, arg));
+}
+
 int store_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	return checked(s->ops->path(s, ino, buf, size));

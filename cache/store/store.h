@@ -69,6 +69,26 @@ typedef bool store_entry_fn(void *arg, const struct store_entry *entry);
 typedef bool store_xattr_fn(void *arg, const char *name, size_t len);
 typedef bool store_ino_fn(void *arg, uint64_t ino);
 
+/* What somebody else has changed in the store: another mount, or an SQL client. */
+enum store_event_kind {
+	STORE_EVENT_ATTR, /* attributes, extended attributes, target of `ino` */
+	STORE_EVENT_DATA, /* its blocks [first, last], and its attributes */
+	STORE_EVENT_NAME, /* entry `name` of directory `ino`, which came, went or is another now */
+	STORE_EVENT_GONE, /* it has lost its last name */
+	STORE_EVENT_ALL,  /* anything; followed by STORE_EVENT_GONE for every orphan there is */
+};
+struct store_event {
+	enum store_event_kind kind;
+	uint64_t ino;
+	uint64_t first;
+	uint64_t last; /* UINT64_MAX: to the end */
+	struct change_name name;
+};
+
+/* Takes one event; the memory is the store's and goes after the call. The answer counts for
+ * STORE_EVENT_GONE only: is the inode in use here? Then it stays until this mount reaps it. */
+typedef bool store_event_fn(void *arg, const struct store_event *event);
+
 /* What statfs(2) shows. Space is in bytes. */
 struct store_space {
 	uint64_t total;
@@ -134,8 +154,17 @@ struct store_ops {
 
 	int (*statfs)(struct store *s, struct store_space *ret);
 
-	/* Orphans whose mount is gone, to be reaped by this one. */
+	/* Orphans that no mount uses, to be reaped by this one. */
 	int (*orphans)(struct store *s, store_ino_fn *fn, void *arg);
+
+	/*
+	 * Tells what others have changed since the last call, or since the open, in the order of
+	 * their commits; returns how many events that were. What a read brings that begins after
+	 * the call is as new as what was told, or newer. When they cannot all be told any more
+	 * (a store forgets old ones), it is one STORE_EVENT_ALL. By one thread at a time. When it
+	 * fails, what was not told comes with the next call; what was told may come again.
+	 */
+	int (*poll)(struct store *s, store_event_fn *fn, void *arg);
 
 	/* A path of the inode from the root, for messages: it may be slow. -ENOENT, -ERANGE. */
 	int (*path)(struct store *s, uint64_t ino, char *buf, size_t size);
@@ -176,6 +205,7 @@ int store_seek(struct store *s, uint64_t ino, uint64_t offset, bool data, uint64
 	NONNULL(1, 5);
 int store_statfs(struct store *s, struct store_space *ret) MUST_CHECK NONNULL(1, 2);
 int store_orphans(struct store *s, store_ino_fn *fn, void *arg) MUST_CHECK NONNULL(1, 2);
+int store_poll(struct store *s, store_event_fn *fn, void *arg) MUST_CHECK NONNULL(1, 2);
 int store_path(struct store *s, uint64_t ino, char *buf, size_t size) MUST_CHECK NONNULL(1, 3);
 ssize_t store_block_info(struct store *s, uint64_t ino, uint64_t first, uint32_t count,
 	struct store_block_info *ret) MUST_CHECK NONNULL(1, 5);
