@@ -10,10 +10,10 @@
 /* -- each kind of fault -------------------------------------------------------------------------
  */
 
-#define INO(name) "(SELECT ino FROM dentry WHERE name = CAST('" name "' AS BLOB))"
+#define INO(name) "(SELECT ino FROM dentry WHERE name = '" name "')"
 #define SET(name, what) "UPDATE inode SET " what " WHERE ino = " INO(name)
 #define KEY(name, block) "((" INO(name) " << 30) + " #block ")"
-#define ENTRY(name, what) "UPDATE dentry SET " what " WHERE name = CAST('" name "' AS BLOB)"
+#define ENTRY(name, what) "UPDATE dentry SET " what " WHERE name = '" name "'"
 #define XATTR(name, what) "UPDATE xattr SET " what " WHERE name = CAST('" name "' AS BLOB)"
 
 /* Where a block begins. */
@@ -151,14 +151,19 @@ static void finds_faults_of_names(void **state)
 		{ENTRY("file", "name = x'2e2e'"), "invalid name of 2 bytes", "/", -1},
 		{ENTRY("fifo", "name = x'612f62'"), "invalid name of 3 bytes", "/dir", -1},
 		{ENTRY("fifo", "name = x'610062'"), "invalid name of 3 bytes", "/dir", -1},
+		{ENTRY("file", "name = CAST(name AS BLOB)"), "should be TEXT, for it is UTF-8", "/",
+			-1},
+		{ENTRY("file", "name = CAST(x'66ff' AS TEXT)"), "should be a BLOB, for it is not",
+			"/", -1},
+		{ENTRY("file", "name = 7"), "invalid name of 1 bytes", "/", -1},
 		{ENTRY("fifo", "name = zeroblob(256)"), "invalid name of 256 bytes", "/dir", -1},
 		{ENTRY("sub", "id = 2"), "two entries of id 2", "/dir", -1},
 		{ENTRY("sub", "id = 0"), "entry of id 0, out of range", "/dir", -1},
 		{ENTRY("fifo", "ino = 4000"), "there is no such inode", "/dir/fifo", -1},
 		{ENTRY("fifo", "ino = 4000"), "lost: it has no name", NULL, -1},
 		{ENTRY("fifo", "type = 32768"), "it is of another type", "/dir/fifo", -1},
-		{"DELETE FROM dentry WHERE name = CAST('deep' AS BLOB)",
-			"link count is 2, but it has 1", "/second name", -1},
+		{"DELETE FROM dentry WHERE name = 'deep'", "link count is 2, but it has 1",
+			"/second name", -1},
 		{SET("file", "nlink = 2"), "link count is 2, but it has 1", "/file", -1},
 		{SET("dir", "nlink = 4"), "link count is 4, but it has 1 sub", "/dir", -1},
 		{"UPDATE inode SET nlink = 0 WHERE ino = 1", "root directory is deleted", "/", -1},
@@ -167,21 +172,20 @@ static void finds_faults_of_names(void **state)
 		{SET("sub", "parent = 1"), "its parent is not inode 1", "/dir/sub", -1},
 		{SET("sub", "nlink = 0"), "a deleted directory with 1 names", "/dir/sub", -1},
 		{SET("sub", "nlink = 0"), "a deleted directory with 1 entries", "/dir/sub", -1},
-		{"INSERT INTO dentry VALUES(1, x'41', 99, " INO("sub") ", 16384)",
+		{"INSERT INTO dentry VALUES(1, 'A', 99, " INO("sub") ", 16384)",
 			"a directory with 2 names", "/A", -1},
-		{"INSERT INTO dentry VALUES(1, x'41', 99, 1, 16384)", "a root directory with 1",
-			"/", -1},
-		{"DELETE FROM dentry WHERE name = CAST('sub' AS BLOB)", "a directory with 0 names",
-			NULL, -1},
-		{"INSERT INTO dentry VALUES(" INO("file") ", x'41', 99, 4000, 32768)",
+		{"INSERT INTO dentry VALUES(1, 'A', 99, 1, 16384)", "a root directory with 1", "/",
+			-1},
+		{"DELETE FROM dentry WHERE name = 'sub'", "a directory with 0 names", NULL, -1},
+		{"INSERT INTO dentry VALUES(" INO("file") ", 'A', 99, 4000, 32768)",
 			"has 1 entries, but is no directory", "/file", -1},
-		{"INSERT INTO dentry VALUES(4000, x'41', 99, " INO("file") ", 32768)",
+		{"INSERT INTO dentry VALUES(4000, 'A', 99, " INO("file") ", 32768)",
 			"has 1 entries, but there is no such inode", NULL, -1},
 		/* A circle that the root does not lead to. */
 		{"CREATE TEMP TABLE old AS SELECT " INO("dir") " check_dir, " INO(
 			 "sub") " sub;"
 				"UPDATE dentry SET parent = (SELECT sub FROM old) WHERE name = "
-				"x'646972';"
+				"'dir';"
 				"UPDATE inode SET parent = (SELECT sub FROM old) WHERE ino ="
 				" (SELECT check_dir FROM old)",
 			"the root does not lead to", ".../dir/sub", -1},

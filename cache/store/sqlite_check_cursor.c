@@ -17,10 +17,10 @@
  */
 static void make_places(struct check *k)
 {
-	static const char sql[] = "CREATE TEMP TABLE place(ino INTEGER, parent INTEGER, name BLOB,"
+	static const char sql[] = "CREATE TEMP TABLE place(ino INTEGER, parent INTEGER, name,"
 				  " PRIMARY KEY(ino, parent, name)) WITHOUT ROWID;"
 				  "INSERT OR IGNORE INTO place SELECT ino, parent, name"
-				  " FROM main.dentry WHERE length(name) <= 255";
+				  " FROM main.dentry WHERE length(CAST(name AS BLOB)) <= 255";
 	int rc = sqlite3_exec(k->conn->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v2(k->conn->db,

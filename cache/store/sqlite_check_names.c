@@ -22,20 +22,33 @@ static bool valid_name(const char *name, size_t len)
 	return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
 }
 
+/* The row is on columns parent, name, its length, ino. */
+static void judge_name(struct check *k, const struct cursor *c)
+{
+	int class = sqlite3_column_type(c->st, 1);
+	const char *name = sqlite3_column_blob(c->st, 1);
+	size_t len = (size_t)sqlite3_column_bytes(c->st, 1);
+	if ((class != SQLITE_TEXT && class != SQLITE_BLOB) || !valid_name(name, len))
+		check_fault(k, c->ino, -1,
+			"has an entry with an invalid name of %lld bytes, for inode %lld",
+			(long long)cursor_int(c, 2), (long long)cursor_int(c, 3));
+	else if (class != (sq_is_text(name, len) ? SQLITE_TEXT : SQLITE_BLOB))
+		check_fault(k, c->ino, -1, "has an entry whose name should be %s, for inode %lld",
+			class == SQLITE_TEXT ? "a BLOB, for it is not UTF-8"
+					     : "TEXT, for it is UTF-8",
+			(long long)cursor_int(c, 3));
+}
+
 int check_entries(struct check *k)
 {
 	struct cursor c;
 	int r = cursor_open(k,
-		"SELECT parent, iif(length(name) <= 255, name, x''), length(name), ino FROM dentry"
-		" ORDER BY parent, name",
+		"SELECT parent, iif(length(CAST(name AS BLOB)) <= 255, name, x''),"
+		" length(CAST(name AS BLOB)), ino FROM dentry ORDER BY parent, name",
 		false, &c);
 	while (r == 0 && c.row) {
 		k->summary.names++;
-		if (!valid_name(
-			    sqlite3_column_blob(c.st, 1), (size_t)sqlite3_column_bytes(c.st, 1)))
-			check_fault(k, c.ino, -1,
-				"has an entry with an invalid name of %lld bytes, for inode %lld",
-				(long long)cursor_int(&c, 2), (long long)cursor_int(&c, 3));
+		judge_name(k, &c);
 		r = cursor_next(&c);
 	}
 	cursor_close(&c);

@@ -47,6 +47,62 @@ int sq_run(struct sq_conn *c, const char *sql)
 	return sq_errno(sqlite3_exec(c->db, sql, NULL, NULL, NULL));
 }
 
+/* The bytes of the well-formed UTF-8 sequence that `p` begins with; 0: it begins with none. */
+static size_t utf8_sequence(const unsigned char *p, size_t len)
+{
+	/* Lengths by the first byte, and the range of the second one: the shortest form only, no
+	 * surrogates, nothing above U+10FFFF. */
+	static const struct {
+		unsigned char from, to, n, low, high;
+	} forms[] = {
+		{0xc2, 0xdf, 2, 0x80, 0xbf},
+		{0xe0, 0xe0, 3, 0xa0, 0xbf},
+		{0xe1, 0xec, 3, 0x80, 0xbf},
+		{0xed, 0xed, 3, 0x80, 0x9f},
+		{0xee, 0xef, 3, 0x80, 0xbf},
+		{0xf0, 0xf0, 4, 0x90, 0xbf},
+		{0xf1, 0xf3, 4, 0x80, 0xbf},
+		{0xf4, 0xf4, 4, 0x80, 0x8f},
+	};
+	if (p[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		size_t n = forms[i].n;
+		if (p[0] < forms[i].from || p[0] > forms[i].to)
+			continue;
+		if (len < n || p[1] < forms[i].low || p[1] > forms[i].high)
+			return 0;
+		for (size_t k = 2; k < n; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return n;
+	}
+	return 0;
+}
+
+bool sq_is_text(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	while (len > 0) {
+		size_t n = utf8_sequence(p, len);
+		if (n == 0)
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
+int sq_no_code(sqlite3 *db)
+{
+	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	return rc;
+}
+
 /* What holds for every connection: nothing in the file may run code of ours, cells are checked
  * before they are trusted, deleted bytes are not overwritten (Debian's default), and nobody but
  * the keeper checkpoints. */
@@ -66,7 +122,7 @@ static int configure(sqlite3 *db, int busy_timeout_ms)
 	sqlite3_busy_timeout(db, busy_timeout_ms);
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
-	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	int rc = sq_no_code(db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
@@ -129,6 +185,7 @@ struct sq_conn *sq_conn_close(struct sq_conn *c)
 static int bind_one(sqlite3_stmt *st, int n, char kind, va_list *args)
 {
 	const void *blob;
+	size_t len;
 	switch (kind) {
 	case 'i':
 		return sqlite3_bind_int64(st, n, va_arg(*args, int64_t));
@@ -139,6 +196,12 @@ static int bind_one(sqlite3_stmt *st, int n, char kind, va_list *args)
 		/* A zero-length blob is not NULL. */
 		return sqlite3_bind_blob64(
 			st, n, blob ? blob : "", va_arg(*args, size_t), SQLITE_STATIC);
+	case 's':
+		blob = va_arg(*args, const void *);
+		len = va_arg(*args, size_t);
+		if (sq_is_text(blob, len))
+			return sqlite3_bind_text64(st, n, blob, len, SQLITE_STATIC, SQLITE_UTF8);
+		return sqlite3_bind_blob64(st, n, blob, len, SQLITE_STATIC);
 	case 'z':
 		return sqlite3_bind_zeroblob64(st, n, va_arg(*args, size_t));
 	default:

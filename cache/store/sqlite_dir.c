@@ -33,6 +33,9 @@ static struct change_name column_name(sqlite3_stmt *st, int column, int *r)
 		.bytes = sqlite3_column_blob(st, column),
 		.len = (size_t)sqlite3_column_bytes(st, column),
 	};
+	int class = sqlite3_column_type(st, column);
+	if (class != SQLITE_TEXT && class != SQLITE_BLOB)
+		*r = -EIO;
 	if (!name.bytes || name.len == 0 || name.len > STORE_NAME_MAX ||
 		memchr(name.bytes, '/', name.len) || memchr(name.bytes, '\0', name.len))
 		*r = -EIO;
@@ -45,7 +48,7 @@ int sq_dentry_find(
 	if (name->len > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
 	sqlite3_stmt *st =
-		sq_query(c, SQ_DENTRY_GET, "ub", parent, (const void *)name->bytes, name->len);
+		sq_query(c, SQ_DENTRY_GET, "us", parent, (const void *)name->bytes, name->len);
 	int r = sq_step(st);
 	if (r <= 0)
 		return r;

@@ -218,14 +218,21 @@ int sq_errno(int rc) MUST_CHECK;
 int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
 struct sq_conn *sq_conn_close(struct sq_conn *c);
 
+/* Is it well-formed UTF-8? So are names told that are stored as TEXT from those that are BLOBs. */
+bool sq_is_text(const void *bytes, size_t len) MUST_CHECK;
+
+/* Nothing in the file may run in the connection: no trigger, no view. Returns SQLite's code. */
+int sq_no_code(sqlite3 *db) MUST_CHECK NONNULL(1);
+
 /* Runs SQL that is not worth a prepared statement. */
 int sq_run(struct sq_conn *c, const char *sql) MUST_CHECK NONNULL(1, 2);
 
 /*
  * The prepared statement, with parameters bound from the arguments as `format` says, a letter each:
- * i int64_t, u uint64_t, n NULL (no argument), b blob (const void *, size_t), z zeroblob (size_t).
- * A blob must stay until the statement is reset. NULL: no memory or a broken schema; sq_step(NULL)
- * turns that into an errno, so a caller need not look.
+ * i int64_t, u uint64_t, n NULL (no argument), b blob (const void *, size_t), z zeroblob (size_t),
+ * s the name of an entry (const void *, size_t): text when it is UTF-8, else a blob.
+ * A blob or name must stay until the statement is reset. NULL: no memory or a broken schema;
+ * sq_step(NULL) turns that into an errno, so a caller need not look.
  */
 sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format,
 	...) MUST_CHECK NONNULL(1, 3);

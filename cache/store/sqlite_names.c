@@ -85,14 +85,14 @@ static int exec_one(struct sq_conn *c, sqlite3_stmt *st)
 static int dentry_put(struct sq_conn *c, enum sq_statement which, uint64_t parent,
 	const struct change_name *name, const struct sq_inode *i)
 {
-	return exec_one(c, sq_query(c, which, "ubuu", parent, (const void *)name->bytes, name->len,
+	return exec_one(c, sq_query(c, which, "usuu", parent, (const void *)name->bytes, name->len,
 				   i->attr.ino, (uint64_t)(i->attr.mode & S_IFMT)));
 }
 
 static int dentry_remove(struct sq_conn *c, uint64_t parent, const struct change_name *name)
 {
 	return exec_one(c,
-		sq_query(c, SQ_DENTRY_DELETE, "ub", parent, (const void *)name->bytes, name->len));
+		sq_query(c, SQ_DENTRY_DELETE, "us", parent, (const void *)name->bytes, name->len));
 }
 
 /* -ENOTEMPTY */
@@ -409,7 +409,7 @@ static int move(struct sqlite_store *s, const struct change_rename *a, struct re
 	int r;
 	if (!n->occupied && n->new_dir == &n->dir)
 		return exec_one(c,
-			sq_query(c, SQ_DENTRY_RENAME, "ubb", a->parent, (const void *)a->name.bytes,
+			sq_query(c, SQ_DENTRY_RENAME, "uss", a->parent, (const void *)a->name.bytes,
 				a->name.len, (const void *)a->new_name.bytes, a->new_name.len));
 	if (n->occupied) {
 		r = drop_name(s, n->new_dir, &n->other);

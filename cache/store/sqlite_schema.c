@@ -35,7 +35,7 @@ static const char *const tables[] = {
 	" ttl INTEGER, flags INTEGER NOT NULL, target BLOB) STRICT",
 
 	"CREATE TABLE dentry("
-	"parent INTEGER NOT NULL, name BLOB NOT NULL, id INTEGER NOT NULL, ino INTEGER NOT NULL,"
+	"parent INTEGER NOT NULL, name ANY NOT NULL, id INTEGER NOT NULL, ino INTEGER NOT NULL,"
 	" type INTEGER NOT NULL, PRIMARY KEY(parent, name)) STRICT, WITHOUT ROWID",
 
 	"CREATE INDEX dentry_order ON dentry(parent, id, ino, type)",

@@ -34,18 +34,18 @@ finds() {
 	[ -s found.out ] || fail "nothing is said of: $1"
 	same "$sum" "$(sha256sum damaged.db)" "check altered the store"
 }
-ino="(SELECT ino FROM dentry WHERE name = CAST('numbers' AS BLOB))"
+ino="(SELECT ino FROM dentry WHERE name = 'numbers')"
 finds 'a flipped bit' "UPDATE block SET data = CAST(replace(CAST(data AS TEXT), '777', '778') AS BLOB)
 	WHERE key >> 30 = $ino"
 finds 'a missing row of data' "DELETE FROM block WHERE key >> 30 = $ino AND key & 1023 > 20"
 finds 'data past the end' "UPDATE inode SET size = 10 WHERE ino = $ino"
 finds 'data of no inode' "UPDATE block SET key = key + (1 << 50) WHERE key >> 30 = $ino"
 finds 'a wrong link count' "UPDATE inode SET nlink = 7 WHERE ino = $ino"
-finds 'a name of no inode' "UPDATE dentry SET ino = 4242 WHERE name = CAST('small' AS BLOB)"
-finds 'an inode of no name' "DELETE FROM dentry WHERE name = CAST('numbers' AS BLOB)"
+finds 'a name of no inode' "UPDATE dentry SET ino = 4242 WHERE name = 'small'"
+finds 'an inode of no name' "DELETE FROM dentry WHERE name = 'numbers'"
 finds 'a wrong number of blocks' "UPDATE inode SET blocks = blocks + 1 WHERE ino = $ino"
 finds 'an attribute of no inode' "INSERT INTO xattr VALUES(4242, x'61', x'62')"
-finds 'a type that does not match' "UPDATE dentry SET type = 16384 WHERE name = CAST('numbers' AS BLOB)"
+finds 'a type that does not match' "UPDATE dentry SET type = 16384 WHERE name = 'numbers'"
 
 # A damaged page: the roots of tables
 for table in block inode dentry; do

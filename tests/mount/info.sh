@@ -42,7 +42,7 @@ same 4 "$(wc -l <info.out)"
 recordfsctl info --blocks "$MNT/dense" | grep -oE 'checksum [0-9a-f]{16}' | cut -d ' ' -f 2 >shown
 umount_store
 sqlite3 "$STORE" "SELECT lower(hex(sums)) FROM block WHERE key >> 30 =
-	(SELECT ino FROM dentry WHERE name = CAST('dense' AS BLOB)) ORDER BY key" |
+	(SELECT ino FROM dentry WHERE name = 'dense') ORDER BY key" |
 	tr -d '\n' | fold -w 16 >stored
 same "$(cat stored)" "$(cat shown)" 'checksums'
 

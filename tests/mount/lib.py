@@ -139,7 +139,7 @@ def stored(path):
         ino = 1
         for name in pathlib.PurePosixPath(path).parts:
             (ino,) = db.execute("SELECT ino FROM dentry WHERE parent = ? AND name = ?",
-                                (ino, name.encode())).fetchone()
+                                (ino, name)).fetchone()
         (size,) = db.execute("SELECT size FROM inode WHERE ino = ?", (ino,)).fetchone()
         content = bytearray(size)
         for key, data in db.execute("SELECT key, data FROM block WHERE key BETWEEN ? AND ?",

@@ -46,7 +46,7 @@ same(["old"], os.listdir(MNT / "dir"))
 db = sqlite3.connect(STORE, timeout=60)
 with db:
     db.execute("UPDATE inode SET target = CAST('new' AS BLOB) WHERE target IS NOT NULL")
-    db.execute("UPDATE dentry SET name = CAST('new' AS BLOB) WHERE name = CAST('old' AS BLOB)")
+    db.execute("UPDATE dentry SET name = 'new' WHERE name = 'old'")
 db.close()
 poll("the target expires", lambda: os.readlink(MNT / "link") == "new")
 poll("the entries expire", lambda: os.listdir(MNT / "dir") == ["new"])
