@@ -110,12 +110,6 @@ static int pass_orphans(struct store *s, store_ino_fn *fn, void *arg)
 	return store_orphans(cache_of(s)->next, fn, arg);
 }
 
-static int pass_poll(struct store *s, store_event_fn *fn, void *arg)
-{
-	cache_before_blocking(cache_of(s));
-	return store_poll(cache_of(s)->next, fn, arg);
-}
-
 static int pass_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	cache_before_blocking(cache_of(s));
@@ -154,23 +148,6 @@ static void cache_stats(struct store *s, struct store_stats *stats)
 	stats->cache_blocks = counts.blocks;
 }
 
-void cache_drop(struct store *cache, uint64_t ino, uint64_t first, uint64_t last)
-{
-	struct cache *c = cache_of(cache);
-	struct guard_intent intent = {.range = {ino, first, last, true}};
-	guard_begin(c->guard, &intent);
-	blocks_drop(c->blocks, ino, first, last);
-	blocks_drop(c->blocks, ino, BLOCKS_ATTR, BLOCKS_ATTR);
-	guard_end(c->guard, &intent);
-}
-
-void cache_drop_all(struct store *cache)
-{
-	struct cache *c = cache_of(cache);
-	guard_forget(c->guard); /* first: a fill before this is dropped, one after it is refused */
-	blocks_drop_all(c->blocks);
-}
-
 static struct cache *cache_free(struct cache *c)
 {
 	c->blocks = blocks_free(c->blocks);
@@ -201,7 +178,7 @@ static const struct store_ops cache_ops = {
 	.seek = pass_seek,
 	.statfs = pass_statfs,
 	.orphans = pass_orphans,
-	.poll = pass_poll,
+	.poll = cache_poll,
 	.path = pass_path,
 	.block_info = cache_block_info,
 	.stats = cache_stats,

@@ -8,6 +8,8 @@
  *   - A failed change is never seen. After a failure the cache has what the store has, or nothing.
  *   - Nothing is served past its TTL, counted from when it was loaded or written: the inode's own
  *     (store_attr.ttl), else `ttl_ns`.
+ *   - What store_poll() tells of was dropped before it is told: what is read from then on is as
+ * new.
  *   - What is cached takes at most `size` bytes.
  *
  * Use: open a store, cache_new() on it, use the result with the functions of store.h, and close
@@ -33,6 +35,9 @@ struct cache_config {
 	int64_t ttl_ns; /* of inodes that have none of their own; 0: never serve from the cache */
 	enum cache_sync sync;
 	bool drop_on_error; /* a failed update of the cache after a commit is no error */
+	/* Nothing is dropped because of what others change, and store_poll() tells of
+	 * STORE_EVENT_GONE only: the TTL alone decides how old a read may be. */
+	bool blind;
 
 	/* All the callbacks may be NULL, and are called from any thread with no lock held. */
 
@@ -50,11 +55,3 @@ struct cache_config {
 /* Wraps `next`, which it owns from now on if it succeeds. -ENOMEM, -EAGAIN (no thread). */
 int cache_new(const struct cache_config *cfg, struct store *next, struct store **ret) MUST_CHECK
 	NONNULL(1, 2, 3);
-
-/*
- * For who learns that others have changed the store: takes blocks [first, last] (both included,
- * UINT64_MAX: to the end) and the attributes of an inode out of the cache. What was loaded from
- * the store before the call does not enter the cache after it. `cache` is a result of cache_new().
- */
-void cache_drop(struct store *cache, uint64_t ino, uint64_t first, uint64_t last) NONNULL(1);
-void cache_drop_all(struct store *cache) NONNULL(1);

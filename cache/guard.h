@@ -16,6 +16,24 @@
  * If the reader loaded old data, either the writer's change of the cache comes after its put and
  * corrects it, or the change is in the list or the ring and there is no put.
  *
+ * Others change the store as well, and who hears of it drops what they changed. A drop is announced
+ * like a change, so that no reader's older load comes after it. But a change of our own may be
+ * under way that was committed before theirs and puts its blocks, older now, after the drop:
+ *
+ *   writer                       others          who drops
+ *   change the store
+ *                                change it too
+ *                                                begin_drop: spoils the writer's intent
+ *                                                drop; end
+ *   change the cache: outdated
+ *   end: false, it was spoiled
+ *   drop its range; end: true
+ *
+ * As long as an intent is in the list nobody reads its range from the cache, so nobody sees what
+ * was put in vain. What a change turns out to touch only when it is committed is announced then,
+ * with the count of drops from before the commit (guard_drops, guard_begin_late): a drop in between
+ * spoils it from the start.
+ *
  * An inode belongs to one of GUARD_STRIPES stripes, by hash. What was over is remembered in a ring
  * of GUARD_RING; a token older than the ring does not hold.
  */
@@ -40,13 +58,16 @@ struct guard_range {
 /* A change that is under way. The memory is the caller's, from begin to end. */
 struct guard_intent {
 	struct guard_range range;
-	struct guard_intent *prev, *next; /* under the stripe's lock */
+	/* Under the stripe's lock: */
+	bool spoiled; /* dropped meanwhile: what it puts may be older than what others have made */
+	struct guard_intent *prev, *next;
 };
 
 struct guard_stripe {
 	_Alignas(64) struct lock lock;
 	/* All under lock: */
-	uint64_t token; /* how many changes are over */
+	uint64_t token;	  /* how many changes are over */
+	uint64_t dropped; /* the number of the last drop that concerned the stripe */
 	struct guard_intent *under_way;
 	struct guard_range over[GUARD_RING]; /* that with number n is at n % GUARD_RING */
 };
@@ -66,11 +87,25 @@ struct guard_stripe *guard_stripe(struct guard *g, uint64_t ino) MUST_CHECK NONN
 bool guard_holds(const struct guard_stripe *s, uint64_t token,
 	const struct guard_range *range) MUST_CHECK NONNULL(1, 3) REQUIRES(s->lock);
 
-/* Announces a change of intent->range, and says that it is over. */
+/* Announces a change of intent->range. */
 void guard_begin(struct guard *g, struct guard_intent *intent) NONNULL(1, 2);
-void guard_end(struct guard *g, struct guard_intent *intent) NONNULL(1, 2);
 
-/* Every token that was taken until now holds no more: anything may have changed. */
+/* How many drops there were. */
+uint64_t guard_drops(struct guard *g) MUST_CHECK NONNULL(1);
+
+/* Announces what turns out to be changed by what is committed already; `drops` is guard_drops()
+ * from before. */
+void guard_begin_late(struct guard *g, struct guard_intent *intent, uint64_t drops) NONNULL(1, 2);
+
+/* Announces a drop, and spoils what overlaps it and is under way. */
+void guard_begin_drop(struct guard *g, struct guard_intent *intent) NONNULL(1, 2);
+
+/* Says that it is over. False: it was spoiled, and is not over. The caller drops its range, with
+ * the attributes, and calls again. */
+bool guard_end(struct guard *g, struct guard_intent *intent) MUST_CHECK NONNULL(1, 2);
+
+/* Anything may have changed: every token that was taken until now holds no more, and everything
+ * that is under way is spoiled. */
 void guard_forget(struct guard *g) NONNULL(1);
 
 /* A token for who does not know yet which inode it will load: the number of changes that are over,

@@ -41,6 +41,15 @@ bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_att
 	NONNULL(1, 4) MUST_CHECK;
 void cache_put_attr(struct cache *c, const struct store_attr *attr, int64_t now) NONNULL(1, 2);
 
+/*
+ * poll.c: store_ops.poll, and its two parts. Others have changed the store: takes what `range`
+ * says, or everything, out of the cache. What was loaded from the store before the call does not
+ * enter the cache after it, and what changes of our own put that are under way is dropped as well.
+ */
+int cache_poll(struct store *s, store_event_fn *fn, void *arg) NONNULL(1, 2) MUST_CHECK;
+void cache_drop(struct cache *c, const struct guard_range *range) NONNULL(1, 2);
+void cache_drop_all(struct cache *c) NONNULL(1);
+
 /* write.c: store_ops.apply */
 void cache_apply(struct store *s, struct change *const *changes, size_t n, bool durable)
 	NONNULL(1, 2);

@@ -16,6 +16,11 @@
  * Before the store has applied it, a change may not know all it will touch (the inode that a name
  * is, the place of an append). Then it is announced when that is known, before the cache is
  * updated; guard.h says why that is early enough to keep old data out of the cache.
+ *
+ * Others may have changed the same after our commit, and what they changed may have been dropped
+ * before we put what is older now. The guard knows, and it is dropped again before it can be read.
+ *
+ * The TTL of what is put counts from before the commit, since others could change it from then on.
  */
 #include "internal.h"
 
@@ -28,6 +33,7 @@
 /* A change on its way. Announced: first what is known before, then each inode touched. */
 struct update {
 	struct change *change;
+	uint64_t drops; /* how many drops of the cache there were before it was applied */
 	struct guard_intent intents[2 + CHANGE_TOUCHED_MAX];
 	unsigned n_intents;
 };
@@ -128,10 +134,19 @@ static void announce(struct cache *c, struct update *u, struct guard_range range
 	guard_begin(c->guard, intent);
 }
 
+/* Of what the store has done already. */
+static void announce_late(struct cache *c, struct update *u, struct guard_range range)
+{
+	struct guard_intent *intent = &u->intents[u->n_intents++];
+	intent->range = range;
+	guard_begin_late(c->guard, intent, u->drops);
+}
+
 static void announce_known(struct cache *c, struct update *u)
 {
 	const struct change *change = u->change;
 	u->n_intents = 0;
+	u->drops = guard_drops(c->guard);
 	announce(c, u, range_of(c, change));
 	if (change->kind == CHANGE_LINK)
 		announce(c, u, attr_of(change->link.parent));
@@ -142,13 +157,7 @@ static void announce_known(struct cache *c, struct update *u)
 static void announce_touched(struct cache *c, struct update *u)
 {
 	for (unsigned i = 0; i < u->change->n_touched; i++)
-		announce(c, u, attr_of(u->change->touched[i].ino));
-}
-
-static void announce_over(struct cache *c, struct update *u)
-{
-	for (unsigned i = 0; i < u->n_intents; i++)
-		guard_end(c->guard, &u->intents[i]);
+		announce_late(c, u, attr_of(u->change->touched[i].ino));
 }
 
 static void drop(struct cache *c, const struct guard_range *range)
@@ -157,14 +166,24 @@ static void drop(struct cache *c, const struct guard_range *range)
 		blocks_drop(c->blocks, range->ino, range->first, range->last);
 }
 
+static void drop_with_attr(struct cache *c, const struct guard_range *range)
+{
+	drop(c, range);
+	blocks_drop(c->blocks, range->ino, BLOCKS_ATTR, BLOCKS_ATTR);
+}
+
+static void announce_over(struct cache *c, struct update *u)
+{
+	for (unsigned i = 0; i < u->n_intents; i++)
+		while (!guard_end(c->guard, &u->intents[i]))
+			drop_with_attr(c, &u->intents[i].range);
+}
+
 /* All that the change can have altered, with the attributes. */
 static void drop_altered(struct cache *c, const struct update *u)
 {
-	for (unsigned i = 0; i < u->n_intents; i++) {
-		const struct guard_range *range = &u->intents[i].range;
-		drop(c, range);
-		blocks_drop(c->blocks, range->ino, BLOCKS_ATTR, BLOCKS_ATTR);
-	}
+	for (unsigned i = 0; i < u->n_intents; i++)
+		drop_with_attr(c, &u->intents[i].range);
 }
 
 /* Does the write cover all of block `index`? */
@@ -259,19 +278,18 @@ static void put_attrs(struct cache *c, const struct update *u, int64_t now)
 	}
 }
 
-static void update_cache(struct cache *c, struct update *u)
+static void update_cache(struct cache *c, struct update *u, int64_t now)
 {
 	struct change *change = u->change;
-	int64_t now = cache_now(c);
 	if (change->result < 0) {
 		if (change->doubtful)
 			drop_altered(c, u);
 		if (change->doubtful && is_by_name(change))
-			cache_drop_all(&c->store);
+			cache_drop_all(c);
 		return;
 	}
 	if (change->kind == CHANGE_WRITE && change->write.append)
-		announce(
+		announce_late(
 			c, u, bytes_of(change->write.ino, change->write.offset, change->write.len));
 	announce_touched(c, u);
 	if (!change_is_data(change)) {
@@ -298,13 +316,14 @@ void cache_commit(void *arg, struct commit_job *first, bool durable)
 			announce_known(c, updates[n]);
 		}
 	}
+	int64_t now = cache_now(c);
 	store_apply(c->next, changes, n, durable);
 	for (size_t i = 0; i < n; i++)
 		committed += changes[i]->result == 0;
 	if (committed > 0)
 		flusher_committed(&c->flusher, durable);
 	for (size_t i = 0; i < n; i++)
-		update_cache(c, updates[i]);
+		update_cache(c, updates[i], now);
 	for (size_t i = 0; i < n; i++)
 		announce_over(c, updates[i]);
 }

@@ -55,6 +55,7 @@ void rig_start_with_fault(struct rig *rig, const struct cache_config *cfg, uint3
 	int (*fault)(void *arg), void *arg)
 {
 	memset(rig, 0, sizeof *rig);
+	pthread_mutex_init(&rig->polling, NULL);
 	script_init(&rig->script, model_store_new());
 	rig->script.arg = rig;
 	rig->cfg = *cfg;
@@ -68,7 +69,7 @@ void rig_start_with_fault(struct rig *rig, const struct cache_config *cfg, uint3
 	rig->kit->unwatched = true;
 	rig->ino = kit_must_file(rig->kit, STORE_ROOT_INO, "file");
 	fill_file(rig, blocks);
-	cache_drop_all(rig->cache);
+	rig_drop_all(rig);
 	for (unsigned op = 0; op < SCRIPT_OPS; op++)
 		atomic_store(&rig->script.calls[op], 0);
 	atomic_store(&rig->blocking, 0);
@@ -77,6 +78,7 @@ void rig_start_with_fault(struct rig *rig, const struct cache_config *cfg, uint3
 void rig_stop(struct rig *rig)
 {
 	kit_free(rig->kit);
+	pthread_mutex_destroy(&rig->polling);
 }
 
 int rig_write(struct rig *rig, uint64_t offset, size_t len, unsigned char fill)
@@ -145,6 +147,36 @@ void rig_check(struct rig *rig)
 		check_block(a.blocks[i], b.blocks[i]);
 	store_span_release(&a);
 	store_span_release(&b);
+}
+
+static bool count_event(void *arg, const struct store_event *event)
+{
+	unsigned *n = arg;
+	++*n;
+	return event->kind == STORE_EVENT_GONE;
+}
+
+unsigned rig_tell(struct rig *rig, const struct store_event *event)
+{
+	unsigned n = 0;
+	pthread_mutex_lock(&rig->polling);
+	rig->script.events = event;
+	rig->script.n_events = 1;
+	assert_int_equal(store_poll(rig->cache, count_event, &n), 1);
+	pthread_mutex_unlock(&rig->polling);
+	return n;
+}
+
+void rig_drop(struct rig *rig, uint64_t first, uint64_t last)
+{
+	const struct store_event event = {
+		.kind = STORE_EVENT_DATA, .ino = rig->ino, .first = first, .last = last};
+	(void)rig_tell(rig, &event);
+}
+
+void rig_drop_all(struct rig *rig)
+{
+	(void)rig_tell(rig, &(struct store_event){.kind = STORE_EVENT_ALL});
 }
 
 struct store_stats rig_stats(struct rig *rig)

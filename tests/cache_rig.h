@@ -8,6 +8,8 @@
 #include "kit.h"
 #include "script_store.h"
 
+#include <pthread.h>
+
 #define RIG_TTL 1000
 
 struct rig {
@@ -19,6 +21,7 @@ struct rig {
 	atomic_llong now;
 	atomic_int fault;     /* what the next updates of the cache fail with, 0: not at all */
 	atomic_uint blocking; /* calls of before_blocking */
+	pthread_mutex_t polling;
 };
 
 /* The defaults: 16 MiB, TTL RIG_TTL, sync=always, updates that fail give EIO. */
@@ -43,6 +46,13 @@ int rig_read(struct rig *rig, uint64_t first, uint32_t count, int *ret);
 
 /* The file is the same, byte by byte and in its attributes, through the cache as in the store. */
 void rig_check(struct rig *rig);
+
+/* Another one has changed blocks [first, last] of the file, or anything: the store says so, and the
+ * cache hears of it. Any thread. */
+void rig_drop(struct rig *rig, uint64_t first, uint64_t last);
+void rig_drop_all(struct rig *rig);
+/* The store tells of that, and the cache is polled; returns what was handed on by it. */
+unsigned rig_tell(struct rig *rig, const struct store_event *event);
 
 struct store_stats rig_stats(struct rig *rig);
 unsigned rig_calls(struct rig *rig, enum script_op op);

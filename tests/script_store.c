@@ -146,7 +146,11 @@ static int poll_events(struct store *store, store_event_fn *fn, void *arg)
 {
 	struct script *s = script_of(store);
 	int r = begin(s, SCRIPT_OTHER);
-	return r < 0 ? r : store_poll(s->next, fn, arg);
+	size_t n = s->n_events;
+	s->n_events = 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		s->answered = fn(arg, &s->events[i]);
+	return r < 0 ? r : (int)n;
 }
 
 static int orphans(struct store *store, store_ino_fn *fn, void *arg)

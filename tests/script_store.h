@@ -43,6 +43,10 @@ struct script {
 	bool hide_edges;
 	/* Blocks that a read adds before and after. */
 	uint32_t slack;
+	/* What the next poll tells, and what it was answered last. */
+	const struct store_event *events;
+	size_t n_events;
+	bool answered;
 };
 
 void script_init(struct script *s, struct store *next);

@@ -554,15 +554,80 @@ static void test_dropping_from_outside(void **state)
 	(void)state;
 	start(4);
 	rig_check(&rig);
-	cache_drop(rig.cache, rig.ino, 1, 2);
+	rig_drop(&rig, 1, 2);
 	expect_cold(B, 2);
 	expect_warm(3 * B, 4);
 	expect_cold(2 * B, 3);
-	cache_drop(rig.cache, rig.ino, 0, UINT64_MAX);
+	rig_drop(&rig, 0, UINT64_MAX);
 	assert_int_equal(rig_stats(&rig).cache_blocks, 0);
 	rig_check(&rig);
-	cache_drop_all(rig.cache);
+	rig_drop_all(&rig);
 	expect_cold(3 * B, 4);
+	rig_stop(&rig);
+}
+
+static void test_what_others_change_goes_before_it_is_told(void **state)
+{
+	(void)state;
+	start(2);
+	rig_check(&rig);
+	unsigned calls = rig_calls(&rig, SCRIPT_GETATTR);
+	struct store_event event = {.ino = rig.ino};
+	const enum store_event_kind kinds[] = {
+		STORE_EVENT_ATTR, STORE_EVENT_NAME, STORE_EVENT_GONE};
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		event.kind = kinds[i];
+		assert_int_equal(rig_tell(&rig, &event), 1);
+		assert_int_equal(rig.script.answered, kinds[i] == STORE_EVENT_GONE);
+		assert_int_equal(rig_stats(&rig).cache_blocks, 2);
+		(void)kit_attr(rig.kit, rig.ino);
+		(void)kit_attr(rig.kit, rig.ino);
+		assert_int_equal(rig_calls(&rig, SCRIPT_GETATTR), calls + i + 1);
+	}
+	rig_stop(&rig);
+}
+
+static void test_a_blind_cache_goes_by_the_ttl_alone(void **state)
+{
+	(void)state;
+	struct cache_config cfg = rig_config();
+	cfg.blind = true;
+	rig_start(&rig, &cfg, 2);
+	atomic_fetch_add(&rig.now, 2 * RIG_TTL);
+	rig_check(&rig);
+	unsigned calls = rig_calls(&rig, SCRIPT_GETATTR);
+	struct store_event event = {.ino = rig.ino, .last = UINT64_MAX};
+	const enum store_event_kind kinds[] = {STORE_EVENT_ATTR, STORE_EVENT_NAME, STORE_EVENT_DATA,
+		STORE_EVENT_ALL, STORE_EVENT_GONE};
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		event.kind = kinds[i];
+		assert_int_equal(rig_tell(&rig, &event), kinds[i] == STORE_EVENT_GONE);
+		assert_int_equal(rig.script.answered, kinds[i] == STORE_EVENT_GONE);
+	}
+	(void)kit_attr(rig.kit, rig.ino);
+	assert_int_equal(rig_calls(&rig, SCRIPT_GETATTR), calls);
+	assert_int_equal(rig_stats(&rig).cache_blocks, 2);
+	rig_stop(&rig);
+}
+
+/* A write's TTL counts from before its commit: from then on others may change the same. */
+static void a_while_passes(struct script *s)
+{
+	struct rig *r = s->arg;
+	atomic_fetch_add(&r->now, RIG_TTL / 2);
+}
+
+static void test_the_time_of_a_write_counts_from_its_commit(void **state)
+{
+	(void)state;
+	start(1);
+	rig.script.after[SCRIPT_APPLY] = a_while_passes;
+	assert_int_equal(rig_write(&rig, 0, B, 9), 0);
+	rig.script.after[SCRIPT_APPLY] = NULL;
+	struct store_block_info info;
+	assert_int_equal(store_block_info(rig.cache, rig.ino, 0, 1, &info), 1);
+	assert_true(info.cached);
+	assert_int_equal(info.ttl_left, RIG_TTL - RIG_TTL / 2);
 	rig_stop(&rig);
 }
 
@@ -770,6 +835,9 @@ int main(void)
 		cmocka_unit_test(test_a_record_has_its_own_ttl),
 		cmocka_unit_test(test_block_info_shows_the_cache),
 		cmocka_unit_test(test_dropping_from_outside),
+		cmocka_unit_test(test_what_others_change_goes_before_it_is_told),
+		cmocka_unit_test(test_a_blind_cache_goes_by_the_ttl_alone),
+		cmocka_unit_test(test_the_time_of_a_write_counts_from_its_commit),
 		cmocka_unit_test(test_the_cache_is_bounded),
 		cmocka_unit_test(test_durability_levels),
 		cmocka_unit_test(test_no_flush_without_need),

@@ -115,14 +115,15 @@ static void start(unsigned mask, bool attr)
 	int byte;
 	rig_start(&rig, &cfg, 3);
 	assert_int_equal(rig_write(&rig, 3 * B, 100, 4), 0);
-	cache_drop_all(rig.cache);
+	rig_drop_all(&rig);
 	for (unsigned i = 0; i < 4; i++)
 		if (mask & 1u << i)
 			assert_int_equal(rig_read(&rig, i, 1, &byte), 1);
 	if (attr)
 		(void)kit_attr(rig.kit, rig.ino);
 	else
-		cache_drop(rig.cache, rig.ino, 1, 0);
+		(void)rig_tell(
+			&rig, &(struct store_event){.kind = STORE_EVENT_ATTR, .ino = rig.ino});
 	inner_ran = false;
 }
 
@@ -388,13 +389,13 @@ static void outsider(struct script *s)
 static void outsider_and_drop(struct script *s)
 {
 	outsider(s);
-	cache_drop(rig.cache, rig.ino, 0, 0);
+	rig_drop(&rig, 0, 0);
 }
 
 static void outsider_and_drop_all(struct script *s)
 {
 	outsider(s);
-	cache_drop_all(rig.cache);
+	rig_drop_all(&rig);
 }
 
 static void test_a_fill_against_a_drop(void **state)
@@ -412,6 +413,172 @@ static void test_a_fill_against_a_drop(void **state)
 		rig_check(&rig);
 		rig_stop(&rig);
 	}
+}
+
+/*
+ * Others change the store after our own change was committed, and the watcher drops what they
+ * changed before our change gets to the cache: what it puts then is too old.
+ */
+static void outsider_makes(struct script *s, struct change *c)
+{
+	assert_int_equal(store_apply_one(s->next, c, false), 0);
+	if (c->kind == CHANGE_WRITE) {
+		block_unref(c->write.head);
+		block_unref(c->write.tail);
+	}
+}
+
+static bool drops_all;
+
+static void outsider_writes(struct script *s)
+{
+	static unsigned char data[4 * STORE_BLOCK_SIZE];
+	if (inner_ran)
+		return;
+	inner_ran = true;
+	memset(data, 0x99, sizeof data);
+	outsider_makes(s, &(struct change){.kind = CHANGE_WRITE,
+				  .now = 2,
+				  .write = {.ino = rig.ino, .len = sizeof data, .data = data}});
+	if (drops_all)
+		rig_drop_all(&rig);
+	else
+		rig_drop(&rig, 0, 3);
+}
+
+static void outsider_chmods(struct script *s)
+{
+	if (inner_ran)
+		return;
+	inner_ran = true;
+	outsider_makes(
+		s, &(struct change){.kind = CHANGE_SETATTR,
+			   .now = 2,
+			   .setattr = {.ino = rig.ino, .mask = STORE_SET_MODE, .mode = 0711}});
+	if (drops_all)
+		rig_drop_all(&rig);
+	else
+		(void)rig_tell(
+			&rig, &(struct store_event){.kind = STORE_EVENT_ATTR, .ino = rig.ino});
+}
+
+/* The end of the file is not where the append looks for it. */
+static int outsider_truncates_first(struct script *s)
+{
+	outsider_makes(s, &(struct change){.kind = CHANGE_SETATTR,
+				  .now = 2,
+				  .setattr = {.ino = rig.ino, .mask = STORE_SET_SIZE, .size = 0}});
+	return 0;
+}
+
+static void test_a_change_against_a_drop(void **state)
+{
+	(void)state;
+	for (int which = 0; which < 2 * CHANGES; which++) {
+		drops_all = which % 2;
+		start(15, true);
+		rig.script.after[SCRIPT_APPLY] = outsider_writes;
+		make_change(which / 2);
+		assert_true(inner_ran);
+		clear_hooks();
+		rig_check(&rig);
+		rig_stop(&rig);
+	}
+}
+
+static void test_an_append_elsewhere_against_a_drop(void **state)
+{
+	(void)state;
+	for (int all = 0; all < 2; all++) {
+		drops_all = all;
+		start(15, true);
+		rig.script.before[SCRIPT_APPLY] = outsider_truncates_first;
+		rig.script.after[SCRIPT_APPLY] = outsider_writes;
+		make_change(APPENDS);
+		assert_true(inner_ran);
+		clear_hooks();
+		rig_check(&rig);
+		rig_stop(&rig);
+	}
+}
+
+/* Of a change by name the inode is known only afterwards. */
+static void test_attributes_of_a_change_against_a_drop(void **state)
+{
+	(void)state;
+	for (int which = 0; which < 6; which++) {
+		drops_all = which % 2;
+		start(0, true);
+		assert_int_equal(kit_link(rig.kit, rig.ino, STORE_ROOT_INO, "second"), 0);
+		rig.script.after[SCRIPT_APPLY] = outsider_chmods;
+		if (which / 2 == 0)
+			assert_int_equal(kit_unlink(rig.kit, STORE_ROOT_INO, "file"), 0);
+		else if (which / 2 == 1)
+			assert_int_equal(kit_chmod(rig.kit, rig.ino, 0700), 0);
+		else
+			assert_int_equal(kit_rename(rig.kit, STORE_ROOT_INO, "file", STORE_ROOT_INO,
+						 "third", 0),
+				0);
+		assert_true(inner_ran);
+		clear_hooks();
+		assert_int_equal(kit_attr(rig.kit, rig.ino).mode & 07777, 0711);
+		rig_check(&rig);
+		rig_stop(&rig);
+	}
+}
+
+/* While the change is being put into the cache, and after it, nobody reads what it puts. */
+static int drop_and_read_inside_update(void *arg)
+{
+	bool *ran = arg;
+	if (*ran)
+		return 0;
+	*ran = true;
+	outsider_writes(&rig.script);
+	snap_take(rig.cache, &inner_snap);
+	return 0;
+}
+
+static void test_a_drop_while_the_cache_is_updated(void **state)
+{
+	(void)state;
+	bool ran = true;
+	struct cache_config cfg = rig_config();
+	struct snap after;
+	rig_start_with_fault(&rig, &cfg, 4, drop_and_read_inside_update, &ran);
+	rig_check(&rig);
+	inner_ran = ran = drops_all = false;
+	assert_int_equal(rig_write(&rig, 0, 2 * B, 0x77), 0);
+	assert_true(ran);
+	snap_take(rig.script.next, &after);
+	assert_true(snap_same(&inner_snap, &after));
+	rig_check(&rig);
+	rig_stop(&rig);
+}
+
+/* A drop elsewhere spoils nothing: what is put stays. */
+static void drop_elsewhere(struct script *s)
+{
+	(void)s;
+	(void)rig_tell(
+		&rig, &(struct store_event){
+			      .kind = STORE_EVENT_DATA, .ino = rig.ino + 1, .last = UINT64_MAX});
+}
+
+static void test_a_drop_elsewhere_spoils_nothing(void **state)
+{
+	(void)state;
+	int byte;
+	start(15, true);
+	rig.script.after[SCRIPT_APPLY] = drop_elsewhere;
+	assert_int_equal(rig_write(&rig, 0, B, 0x77), 0);
+	clear_hooks();
+	unsigned reads = rig_calls(&rig, SCRIPT_READ);
+	assert_int_equal(rig_read(&rig, 0, 1, &byte), 1);
+	assert_int_equal(byte, 0x77);
+	assert_int_equal(rig_calls(&rig, SCRIPT_READ), reads);
+	rig_check(&rig);
+	rig_stop(&rig);
 }
 
 /* Two threads: the reader loads before the commit, and goes on while the writer has committed but
@@ -521,6 +688,11 @@ int main(void)
 		cmocka_unit_test(test_a_batch_is_one_state),
 		cmocka_unit_test(test_a_token_older_than_the_ring),
 		cmocka_unit_test(test_a_fill_against_a_drop),
+		cmocka_unit_test(test_a_change_against_a_drop),
+		cmocka_unit_test(test_an_append_elsewhere_against_a_drop),
+		cmocka_unit_test(test_attributes_of_a_change_against_a_drop),
+		cmocka_unit_test(test_a_drop_while_the_cache_is_updated),
+		cmocka_unit_test(test_a_drop_elsewhere_spoils_nothing),
 		cmocka_unit_test(test_a_fill_between_commit_and_update),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

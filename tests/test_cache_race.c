@@ -106,7 +106,7 @@ static void *reader_thread(void *arg)
 		}
 		store_span_release(&span);
 		if (next_random(&seed) % 64 == 0)
-			cache_drop(rig.cache, rig.ino, from * PAIR + 1, from * PAIR + 2);
+			rig_drop(&rig, from * PAIR + 1, from * PAIR + 2);
 		if (next_random(&seed) % 256 == 0)
 			atomic_fetch_add(&rig.now, RIG_TTL / 2);
 	}
