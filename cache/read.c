@@ -4,9 +4,15 @@
  *   1. Under the stripe's lock: is a change of what is asked for under way? Then step 4. Else take
  *      the token and collect what is cached. Everything there: that is one state, done.
  *   2. Without a lock: read the smallest range that covers what is missing.
- *   3. Under the lock: if the token holds for all that was asked for, what was collected and what
- *      was loaded are one state. What was loaded enters the cache as far as the token holds for it.
+ *   3. Under the lock: if the token holds for all that was asked for, and the inode's version is
+ *      the one it had in step 1, what was collected and what was loaded are one state. What was
+ *      loaded enters the cache as far as the token holds for it.
  *   4. Otherwise: read all of it from the store, in one piece, past the cache.
+ *
+ * The token knows nothing of what others change, another mount or an SQL client: that is what the
+ * version is for. One that has moved without a change of our own says that they have altered the
+ * inode, though nobody may have been told yet; then all its blocks leave the cache, so that the old
+ * ones are never read together with new ones.
  *
  * The size of the file is part of the state. It comes with what was loaded; where nothing had to
  * be loaded, from the cached attributes. If the range reaches past the end of the file as these
@@ -27,6 +33,7 @@ struct reading {
 	uint64_t token;
 	int64_t now;
 	bool have_attr;		/* `attr` is known */
+	uint64_t version;	/* of the cached attributes; 0: there were none */
 	struct store_attr attr; /* cached, or of the moment of `loaded` */
 	uint32_t count;		/* of blocks[], at most as many as asked for */
 	uint32_t found;		/* of these, so many are not NULL */
@@ -77,6 +84,7 @@ static bool collect(struct reading *rd)
 	lock_acquire(&rd->stripe->lock);
 	rd->token = rd->stripe->token;
 	rd->have_attr = cache_get_attr(c, rd->range.ino, rd->now, &rd->attr);
+	rd->version = rd->have_attr ? rd->attr.version : 0;
 	rd->count = count;
 	if (rd->have_attr && S_ISREG(rd->attr.mode)) {
 		rd->count = clamp(rd->attr.size, rd->range.first, count);
@@ -118,12 +126,15 @@ static void install(struct reading *rd)
 	const struct store_span *span = &rd->loaded;
 	struct guard_range all = {rd->range.ino, span->first, span->first + span->count - 1, false};
 	struct guard_range attr = {rd->range.ino, 1, 0, true};
+	bool quiet = guard_holds(rd->stripe, rd->token, &attr);
+	if (quiet && rd->version && rd->attr.version != rd->version)
+		blocks_drop(c->blocks, rd->range.ino, 0, BLOCKS_LAST); /* others altered it */
 	if (span->count > 0 && guard_holds(rd->stripe, rd->token, &all)) {
 		int r = blocks_put(c->blocks, all.ino, all.first, span->count, span->blocks,
 			rd->now, cache_ttl(c, &rd->attr));
 		(void)r; /* not cached, then: the next read asks the store again */
 	}
-	if (guard_holds(rd->stripe, rd->token, &attr))
+	if (quiet)
 		cache_put_attr(c, &rd->attr, rd->now);
 }
 
@@ -135,7 +146,8 @@ static bool confirm(struct reading *rd)
 	if (one_state)
 		install(rd);
 	lock_release(&rd->stripe->lock);
-	return one_state;
+	bool mixed = rd->found > 0 && rd->version && rd->attr.version != rd->version;
+	return one_state && !mixed;
 }
 
 /* Makes the answer of what was collected and loaded. False: something is missing all the same. */

@@ -278,6 +278,18 @@ static void put_attrs(struct cache *c, const struct update *u, int64_t now)
 	}
 }
 
+/* A version that has moved by more than this change: others have altered the inode as well, though
+ * nobody may have been told yet. Its old blocks are not read together with the new ones. */
+static void drop_outdated(struct cache *c, const struct change *change, int64_t now)
+{
+	for (unsigned i = 0; i < change->n_touched; i++) {
+		const struct store_attr *attr = &change->touched[i];
+		struct store_attr known;
+		if (cache_get_attr(c, attr->ino, now, &known) && attr->version > known.version + 1)
+			blocks_drop(c->blocks, attr->ino, 0, BLOCKS_LAST);
+	}
+}
+
 static void update_cache(struct cache *c, struct update *u, int64_t now)
 {
 	struct change *change = u->change;
@@ -292,6 +304,7 @@ static void update_cache(struct cache *c, struct update *u, int64_t now)
 		announce_late(
 			c, u, bytes_of(change->write.ino, change->write.offset, change->write.len));
 	announce_touched(c, u);
+	drop_outdated(c, change, now);
 	if (!change_is_data(change)) {
 		drop(c, &u->intents[0].range); /* a new TTL, a deleted inode; else it is empty */
 	} else if (update_data(c, u, now) < 0) {

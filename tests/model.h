@@ -47,8 +47,7 @@ struct model {
 	pthread_mutex_t lock;	     /* guards all that follows, and is the only lock */
 	struct model_inode **inodes; /* inodes[ino], NULL: no such inode (any more) */
 	size_t n_inodes;
-	uint64_t last_id;      /* of an entry */
-	uint64_t last_version; /* of an inode */
+	uint64_t last_id; /* of an entry */
 	struct store_stats stats;
 };
 
@@ -71,9 +70,9 @@ void model_entry_remove(struct model_inode *dir, struct model_entry *e);
 bool model_is_below(const struct model *m, uint64_t dir, uint64_t above) MUST_CHECK;
 int model_path(const struct model *m, uint64_t ino, char *buf, size_t size) MUST_CHECK;
 /* The change alters `i`: new version, ctime; `i` gets its place in c->touched. */
-void model_touch(struct model *m, struct change *c, struct model_inode *i);
+void model_touch(struct change *c, struct model_inode *i);
 /* The same for a directory whose entries change. */
-void model_touch_entries(struct model *m, struct change *c, struct model_inode *dir);
+void model_touch_entries(struct change *c, struct model_inode *dir);
 
 /* model_data.c: what regular files hold */
 struct model_block *model_block_find(const struct model_inode *i, uint64_t index) MUST_CHECK;

@@ -169,13 +169,13 @@ static void clear_capabilities(struct model_inode *i)
 		model_xattr_remove(i, x);
 }
 
-static void touch_data(struct model *m, struct change *c, struct model_inode *i)
+static void touch_data(struct change *c, struct model_inode *i)
 {
 	if (c->caller.kill_suid)
 		clear_suid(i);
 	clear_capabilities(i);
 	i->attr.mtime = c->now;
-	model_touch(m, c, i);
+	model_touch(c, i);
 }
 
 static bool too_big(uint64_t offset, uint64_t len)
@@ -204,7 +204,7 @@ int model_do_write(struct model *m, struct change *c)
 		w->head = model_block_copy(i, first);
 	if (first != last && end % BLOCK)
 		w->tail = model_block_copy(i, last);
-	touch_data(m, c, i);
+	touch_data(c, i);
 	return 0;
 }
 
@@ -236,7 +236,7 @@ int model_do_setattr(struct model *m, struct change *c)
 	}
 	if (s->mask & STORE_SET_SIZE) {
 		model_set_size(i, s->size);
-		touch_data(m, c, i);
+		touch_data(c, i);
 	}
 	if (s->mask & (STORE_SET_UID | STORE_SET_GID))
 		set_owner(i, s);
@@ -246,7 +246,7 @@ int model_do_setattr(struct model *m, struct change *c)
 		i->attr.atime = s->atime;
 	if (s->mask & STORE_SET_MTIME)
 		i->attr.mtime = s->mtime;
-	model_touch(m, c, i);
+	model_touch(c, i);
 	return 0;
 }
 
@@ -268,7 +268,7 @@ int model_do_allocate(struct model *m, struct change *c)
 		model_bytes_clear(i, a->offset, end);
 	if (extend && end > i->attr.size)
 		model_set_size(i, end);
-	touch_data(m, c, i);
+	touch_data(c, i);
 	return 0;
 }
 
@@ -298,6 +298,6 @@ int model_do_copy(struct model *m, struct change *c)
 	model_bytes_read(from, y->from_offset, bytes, len);
 	model_bytes_write(to, y->to_offset, bytes, len);
 	free(bytes);
-	touch_data(m, c, to);
+	touch_data(c, to);
 	return 0;
 }

@@ -172,19 +172,19 @@ int model_path(const struct model *m, uint64_t ino, char *buf, size_t size)
 	return r;
 }
 
-void model_touch(struct model *m, struct change *c, struct model_inode *i)
+void model_touch(struct change *c, struct model_inode *i)
 {
 	i->attr.ctime = c->now;
-	i->attr.version = ++m->last_version;
 	for (unsigned k = 0; k < c->n_touched; k++)
 		if (c->touched[k].ino == i->attr.ino)
 			return;
+	i->attr.version++;
 	assert(c->n_touched < CHANGE_TOUCHED_MAX);
 	c->touched[c->n_touched++] = i->attr;
 }
 
-void model_touch_entries(struct model *m, struct change *c, struct model_inode *dir)
+void model_touch_entries(struct change *c, struct model_inode *dir)
 {
 	dir->attr.mtime = c->now;
-	model_touch(m, c, dir);
+	model_touch(c, dir);
 }

@@ -63,10 +63,10 @@ int model_do_create(struct model *m, struct change *c)
 	}
 	if (S_ISLNK(n->mode))
 		set_target(i, &n->target);
-	model_touch(m, c, i);
+	model_touch(c, i);
 	if (n->name.bytes) {
 		model_entry_add(m, dir, &n->name, i->attr.ino);
-		model_touch_entries(m, c, dir);
+		model_touch_entries(c, dir);
 	}
 	return 0;
 }
@@ -86,9 +86,9 @@ int model_do_link(struct model *m, struct change *c)
 	if (i->attr.nlink >= STORE_LINK_MAX)
 		return -EMLINK;
 	i->attr.nlink++;
-	model_touch(m, c, i);
+	model_touch(c, i);
 	model_entry_add(m, dir, &l->name, i->attr.ino);
-	model_touch_entries(m, c, dir);
+	model_touch_entries(c, dir);
 	return 0;
 }
 
@@ -136,8 +136,8 @@ int model_do_unlink(struct model *m, struct change *c)
 		return -ENOTEMPTY;
 	model_entry_remove(dir, e);
 	drop_name(dir, i);
-	model_touch(m, c, i);
-	model_touch_entries(m, c, dir);
+	model_touch(c, i);
+	model_touch_entries(c, dir);
 	return 0;
 }
 
@@ -198,11 +198,11 @@ static void rename_apply(struct model *m, struct change *c, const struct rename 
 			n->dir, model_entry_find(n->dir, c->rename.name.bytes, c->rename.name.len));
 		move_dir(n->inode, n->dir, n->new_dir);
 	}
-	model_touch(m, c, n->inode);
-	model_touch_entries(m, c, n->dir);
-	model_touch_entries(m, c, n->new_dir);
+	model_touch(c, n->inode);
+	model_touch_entries(c, n->dir);
+	model_touch_entries(c, n->new_dir);
 	if (n->other)
-		model_touch(m, c, n->other);
+		model_touch(c, n->other);
 }
 
 int model_do_rename(struct model *m, struct change *c)
@@ -245,7 +245,7 @@ int model_do_reap(struct model *m, struct change *c)
 		return -EBUSY;
 	size_t n = i->n_blocks < MODEL_REAP_PIECE ? i->n_blocks : MODEL_REAP_PIECE;
 	model_blocks_drop(i, i->n_blocks - n, n);
-	model_touch(m, c, i);
+	model_touch(c, i);
 	c->touched[0] = i->attr;
 	c->reap.more = i->n_blocks > 0;
 	if (!c->reap.more)

@@ -391,7 +391,7 @@ struct store *model_store_new(void)
 	m->n_inodes = STORE_ROOT_INO;
 	struct model_inode *root = model_inode_new(m, S_IFDIR | 0755, 0);
 	root->attr.nlink = 2;
-	root->attr.version = ++m->last_version;
+	root->attr.version = 1;
 	root->parent = STORE_ROOT_INO;
 	return &m->store;
 }

@@ -203,7 +203,7 @@ int model_do_setxattr(struct model *m, struct change *c)
 		model_xattr_set(i, s->name.bytes, s->name.len, s->value, s->size);
 	if (r < 0)
 		return r;
-	model_touch(m, c, i);
+	model_touch(c, i);
 	return 0;
 }
 
@@ -221,6 +221,6 @@ int model_do_removexattr(struct model *m, struct change *c)
 		i->attr.ttl = STORE_TTL_DEFAULT;
 	if (x)
 		model_xattr_remove(i, x);
-	model_touch(m, c, i);
+	model_touch(c, i);
 	return 0;
 }

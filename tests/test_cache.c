@@ -610,6 +610,48 @@ static void test_a_blind_cache_goes_by_the_ttl_alone(void **state)
 	rig_stop(&rig);
 }
 
+/* Others write to the whole file, and nobody has told the cache yet. */
+static void others_fill(unsigned char fill)
+{
+	unsigned char data[4 * B];
+	memset(data, fill, sizeof data);
+	struct change c = {.kind = CHANGE_WRITE,
+		.now = 2,
+		.write = {.ino = rig.ino, .len = sizeof data, .data = data}};
+	assert_int_equal(store_apply_one(rig.script.next, &c, false), 0);
+}
+
+/* What is cached may be old until the cache is told; but old and new are not read together. */
+static void test_a_read_does_not_mix_states_of_others(void **state)
+{
+	(void)state;
+	start(4);
+	expect_read(1, 2, (const int[]){2, 3}, 2);
+	others_fill(9);
+	expect_warm(1 * B, 2);
+	expect_read(0, 4, (const int[]){9, 9, 9, 9}, 4);
+	others_fill(8);
+	expect_warm(0, 9);
+	rig_stop(&rig);
+}
+
+/* The same where a read brings a block, and a write puts one, beside others that are cached. */
+static void test_a_fill_finds_out_what_others_changed(void **state)
+{
+	(void)state;
+	start(4);
+	expect_read(1, 2, (const int[]){2, 3}, 2);
+	others_fill(9);
+	expect_read(3, 1, (const int[]){9}, 1);
+	expect_read(1, 3, (const int[]){9, 9, 9}, 3);
+	others_fill(8);
+	assert_int_equal(rig_write(&rig, 2 * B, B, 7), 0);
+	expect_warm(2 * B, 7);
+	expect_read(1, 3, (const int[]){8, 7, 8}, 3);
+	rig_check(&rig);
+	rig_stop(&rig);
+}
+
 /* A write's TTL counts from before its commit: from then on others may change the same. */
 static void a_while_passes(struct script *s)
 {
@@ -837,6 +879,8 @@ int main(void)
 		cmocka_unit_test(test_dropping_from_outside),
 		cmocka_unit_test(test_what_others_change_goes_before_it_is_told),
 		cmocka_unit_test(test_a_blind_cache_goes_by_the_ttl_alone),
+		cmocka_unit_test(test_a_read_does_not_mix_states_of_others),
+		cmocka_unit_test(test_a_fill_finds_out_what_others_changed),
 		cmocka_unit_test(test_the_time_of_a_write_counts_from_its_commit),
 		cmocka_unit_test(test_the_cache_is_bounded),
 		cmocka_unit_test(test_durability_levels),

@@ -27,7 +27,7 @@ struct store_attr {
 	uint64_t size; /* bytes */
 	uint64_t
 		blocks; /* blocks of STORE_BLOCK_SIZE that are stored or reserved (st_blocks / 8) */
-	uint64_t version; /* grows with every change of the inode's data or attributes */
+	uint64_t version; /* grows by one with every change of the inode's data or attributes */
 	int64_t atime;	  /* nanoseconds since 1970, all four */
 	int64_t mtime;
 	int64_t ctime;
