@@ -9,6 +9,8 @@
  *   the log could not be extended         the log is moved into the database, for which space is
  *   (ENOSPC at COMMIT)                    always set aside, so that it starts anew in the space it
  *                                         has; then the batch is tried once more
+ *   there is no space for what a change   the change log, which others can do without, makes room
+ *   that makes room has to tell others    for it
  *   COMMIT failed otherwise               the outcome is unknown: the transaction's pages may be
  *                                         in the log although SQLite says no ("ghost"), and would
  *                                         come back after a crash. It is settled before anyone is
@@ -39,6 +41,17 @@ void sq_write_lock(struct sqlite_store *s)
 	pthread_mutex_unlock(&s->turn);
 }
 
+bool sq_write_lock_within(struct sqlite_store *s, int64_t ns)
+{
+	int64_t at = sq_now() + ns;
+	struct timespec until = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+	if (pthread_mutex_clocklock(&s->turn, CLOCK_MONOTONIC, &until) != 0)
+		return false;
+	bool locked = pthread_mutex_clocklock(&s->write, CLOCK_MONOTONIC, &until) == 0;
+	pthread_mutex_unlock(&s->turn);
+	return locked;
+}
+
 void sq_write_unlock(struct sqlite_store *s)
 {
 	pthread_mutex_unlock(&s->write);
@@ -60,13 +73,6 @@ void sq_rollback(struct sq_conn *c)
 {
 	if (!sqlite3_get_autocommit(c->db) && sq_exec(sq_query(c, SQ_ROLLBACK, "")) < 0)
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-}
-
-static int64_t monotonic_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
 /* A durable transaction: it takes the ghost's place in the log. */
@@ -92,7 +98,7 @@ static int bury(struct sqlite_store *s)
  */
 static int settle(struct sqlite_store *s)
 {
-	int64_t now = monotonic_ns();
+	int64_t now = sq_now();
 	if (s->degraded && now - s->probed < PROBE_INTERVAL_NS)
 		return -EIO;
 	s->degraded = true;
@@ -195,6 +201,8 @@ static int apply_one(struct sqlite_store *s, struct change *ch, bool savepoint)
 	int r = savepoint ? sq_exec(sq_query(s->writer, SQ_SAVEPOINT, "")) : 0;
 	if (r == 0)
 		r = dispatch(s, ch);
+	if (r == 0)
+		r = sq_log_change(s, ch);
 	if (r == 0 && change_needs_space(ch))
 		r = check_limit(s);
 	if (sqlite3_get_autocommit(s->writer->db)) {
@@ -250,9 +258,25 @@ static void count_commit(
 			continue;
 		if (ch->kind == CHANGE_CREATE)
 			atomic_fetch_add(&s->inodes, 1);
-		else if (ch->kind == CHANGE_REAP && !ch->reap.more)
+		else if (ch->kind == CHANGE_REAP && ch->n_touched && !ch->reap.more)
 			atomic_fetch_sub(&s->inodes, 1);
 	}
+}
+
+/* -EBADE: the outcome is unknown. */
+static int commit(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable)
+{
+	atomic_fetch_add(&s->inodes_commits, 1);
+	int r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
+	int code = sqlite3_extended_errcode(s->writer->db) & 0xff;
+	if (r == 0) {
+		sq_peers_committed(s);
+		count_commit(s, changes, n, durable);
+	} else if (code != SQLITE_FULL && code != SQLITE_BUSY) {
+		r = -EBADE;
+	}
+	atomic_fetch_add(&s->inodes_commits, 1);
+	return r;
 }
 
 /*
@@ -273,17 +297,15 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 	}
 	s->logged = false;
 	uint64_t last_ino = s->last_ino;
-	r = apply_all(s, changes, n);
-	if (r == 0) {
-		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
-		int code = sqlite3_extended_errcode(s->writer->db) & 0xff;
-		if (r < 0 && code != SQLITE_FULL && code != SQLITE_BUSY)
-			r = -EBADE;
-	}
-	if (r == 0) {
-		count_commit(s, changes, n, durable);
+	r = sq_peers_look(s);
+	if (r == 0 && s->shrink_log)
+		r = sq_log_shrink(s);
+	if (r == 0)
+		r = apply_all(s, changes, n);
+	if (r == 0)
+		r = commit(s, changes, n, durable);
+	if (r == 0)
 		return 0;
-	}
 	sq_rollback(s->writer);
 	/* Numbers that it reserved are not ours; those from before it stay, less what it took. */
 	if (s->last_ino != last_ino)
@@ -297,6 +319,16 @@ static void refuse(struct change *const *changes, size_t n, int result, bool dou
 		set_result(changes[i], result, doubtful);
 }
 
+/* One change that makes room, but is itself in want of it. */
+static int attempt_tight(
+	struct sqlite_store *s, struct change *const *changes, bool durable, bool *ret_began)
+{
+	s->shrink_log = true;
+	int r = attempt(s, changes, 1, durable, ret_began);
+	s->shrink_log = false;
+	return r;
+}
+
 /* *stuck: the log cannot be moved, somebody reads it; so do not wait for that again and again. */
 static void apply_retrying(
 	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable, bool *stuck)
@@ -308,6 +340,8 @@ static void apply_retrying(
 		if (!*stuck)
 			r = attempt(s, changes, n, durable, &began);
 	}
+	if (r == -ENOSPC && began && n == 1 && s->peers.any && !change_needs_space(changes[0]))
+		r = attempt_tight(s, changes, durable, &began);
 	if (r == 0)
 		return;
 	if (r == -EBADE) {

@@ -6,8 +6,10 @@
  *	sqlite_conn.c        connections, statements, errors
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
  *	sqlite_keeper.c      the thread that checkpoints and gives space back
+ *	sqlite_peers.c       who else has the store mounted
+ *	sqlite_mount.c       entering and leaving; whose orphans are whose
+ *	sqlite_changelog.c   telling others what was changed here
  *	sqlite_watch.c       what others have changed
- *	sqlite_mount.c       who has the store mounted; whose orphans are whose
  *	sqlite_inode.c       rows of inodes
  *	sqlite_blocks.c      rows of data: runs of blocks, and holes
  *	sqlite_data.c        changes of data
@@ -52,16 +54,40 @@
 	X(SQ_INODE_DELETE, "DELETE FROM inode WHERE ino = ?1")                                     \
 	X(SQ_INODE_COUNT, "SELECT count(*) FROM inode")                                            \
 	X(SQ_TARGET_GET, "SELECT target FROM inode WHERE ino = ?1")                                \
-	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount, change) VALUES(?1, ?2, 0)")    \
+	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount, change) VALUES(?1, ?2, ?3)")   \
 	X(SQ_ORPHAN_DELETE, "DELETE FROM orphan WHERE ino = ?1")                                   \
-	X(SQ_ORPHAN_LIST, "SELECT ino, mount FROM orphan ORDER BY ino")                            \
+	X(SQ_ORPHAN_GIVE_UP, "DELETE FROM orphan WHERE ino = ?1 AND mount = ?2")                   \
+	X(SQ_ORPHAN_CHANGE, "UPDATE orphan SET change = ?3 WHERE ino = ?1 AND mount = ?2")         \
+	X(SQ_ORPHAN_CLAIM, "INSERT OR REPLACE INTO orphan(ino, mount, change)"                     \
+			   " SELECT ino, ?2, max(change) FROM orphan WHERE ino = ?1 GROUP BY ino") \
+	X(SQ_ORPHAN_OF, "SELECT mount, change FROM orphan WHERE ino = ?1")                         \
+	X(SQ_ORPHAN_LIST, "SELECT ino, mount, change FROM orphan ORDER BY ino")                    \
+	X(SQ_ORPHAN_FOREIGN,                                                                       \
+		"SELECT DISTINCT ino FROM orphan o WHERE ino > ?1 AND NOT EXISTS (SELECT 1"        \
+		" FROM orphan p WHERE p.ino = o.ino AND p.mount = ?2) ORDER BY ino LIMIT ?3")      \
 	X(SQ_MOUNT_NEW, "INSERT INTO mount(boot, pid, started, since, seen)"                       \
-			" VALUES(?1, ?2, ?3, ?4, (SELECT coalesce(max(id), 0) FROM changelog))")   \
+			" VALUES(?1, ?2, ?3, ?4, 0)")                                              \
+	X(SQ_MOUNT_SEEN, "UPDATE mount SET seen = ?2 WHERE id = ?1")                               \
 	X(SQ_MOUNT_END, "UPDATE mount SET pid = 0 WHERE id = ?1")                                  \
 	X(SQ_MOUNT_FORGET, "DELETE FROM mount WHERE id = ?1"                                       \
 			   " AND NOT EXISTS (SELECT 1 FROM orphan WHERE mount = ?1)")              \
-	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started FROM mount")                               \
-	X(SQ_MOUNT_GET, "SELECT boot, pid, started FROM mount WHERE id = ?1")                      \
+	X(SQ_MOUNT_LIST, "SELECT id, boot, pid, started, seen FROM mount")                         \
+	X(SQ_MOUNT_THERE, "SELECT count(*) FROM mount WHERE id = ?1")                              \
+	X(SQ_DATA_VERSION, "PRAGMA data_version")                                                  \
+	X(SQ_LOG_NEW, "INSERT INTO changelog(mount, kind, ino, first, last, name)"                 \
+		      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                           \
+	X(SQ_LOG_ENTER, "INSERT INTO changelog(id, mount, kind, ino) SELECT 1 + max("              \
+			"(SELECT coalesce(max(id), 0) FROM changelog),"                            \
+			" (SELECT coalesce(max(seen), 0) FROM mount WHERE seen <= ?2),"            \
+			" (SELECT coalesce(max(change), 0) FROM orphan WHERE change <= ?2)),"      \
+			" ?1, 5, 0")                                                               \
+	X(SQ_LOG_HEAL, "DELETE FROM changelog WHERE id > ?1")                                      \
+	X(SQ_LOG_TRIM, "DELETE FROM changelog WHERE id <= ?1")                                     \
+	X(SQ_LOG_SHRINK, "DELETE FROM changelog WHERE id <= (SELECT max(id) FROM changelog) - ?1") \
+	X(SQ_LOG_ENDS, "SELECT (SELECT coalesce(min(id), 0) FROM changelog),"                      \
+		       " (SELECT coalesce(max(id), 0) FROM changelog)")                            \
+	X(SQ_LOG_AFTER, "SELECT id, mount, kind, ino, first, last, name FROM changelog"            \
+			" WHERE id > ?1 ORDER BY id LIMIT ?2")                                     \
 	X(SQ_BLOCK_PUT,                                                                            \
 		"INSERT INTO block(key, sums, data) VALUES(?1, ?2, ?3)"                            \
 		" ON CONFLICT(key) DO UPDATE SET sums = excluded.sums, data = excluded.data")      \
@@ -141,8 +167,45 @@ static inline uint64_t sq_blocks_of(uint64_t bytes)
 /* A row of data is a run of at most this many blocks, and crosses no multiple of it: a chunk. */
 #define SQ_RUN_MAX 16u
 
+/* What names a process for good: the boot, with the pid namespace, since a pid means nothing
+ * outside of its own ("b2f0a4b8-...-2d1c/4026531836"), the pid, and when it started. */
+struct sq_identity {
+	char boot[80];
+	size_t boot_id_len; /* of the part before the slash */
+	int64_t pid;
+	int64_t started;
+};
+
+enum sq_fate {
+	SQ_FATE_GONE,
+	SQ_FATE_RUNS,	 /* when last looked at */
+	SQ_FATE_UNKNOWN, /* it cannot be told */
+};
+
+/* Another mount of the store: its row, and what is known of its process. */
+struct sq_peer {
+	int64_t id;
+	int64_t pid;
+	int64_t started;
+	int64_t seen;
+	int64_t judged; /* when its process was last looked at; sq_now() */
+	enum sq_fate fate;
+};
+
+#define SQ_PEERS_MAX 64
+struct sq_peers {
+	unsigned version; /* of the database, when table mount was read */
+	int64_t judged;	  /* when all were; sq_now() */
+	bool any;	  /* one of them is not known to be gone */
+	bool unlisted;	  /* there are more rows; they are taken to run */
+	int64_t own_seen; /* of our own row; -1: there is none */
+	unsigned n;
+	struct sq_peer peer[SQ_PEERS_MAX];
+};
+
 /*
  * Locks, in the order in which they are taken:
+ *   watch     one poll at a time: fields marked (p)
  *   turn      only to queue for `write` in order, so that the keeper gets its turn
  *   write     one transaction at a time: the writer's connection, and every field marked (w)
  *   checkpoint   one checkpoint at a time; the keeper holds it while it works beside the writer
@@ -160,6 +223,7 @@ struct sqlite_store {
 	uint64_t max_pages; /* 0: no limit */
 	uint32_t page_size;
 	int busy_timeout_ms;
+	struct sq_identity me; /* not of a read-only store */
 	bool immutable; /* opened without any locking: the file is on a read-only filesystem */
 
 	pthread_mutex_t turn;
@@ -173,11 +237,25 @@ struct sqlite_store {
 	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
 	bool log_complete;	/* (w) the whole log may be in the database; sqlite_keeper.c */
 	bool logged;		/* (w) the last commit wrote to the log: it had an effect */
-	int64_t mount;		/* (w) our row in table mount */
+	int64_t mount;		/* (w) our row in table mount; constant while it is open */
+	struct sq_peers peers;	/* (w) as of the current, or the last, transaction */
+	bool shrink_log;	/* (w) the change log must make room; sqlite_changelog.c */
 	atomic_int log_pages;	/* pages in the log after the last commit */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
-	atomic_int_fast64_t inodes;	/* rows in table inode; -1: not counted yet */
+
+	/* The number of rows in table inode; sqlite_store.c. */
+	atomic_int_fast64_t inodes;	    /* -1: not counted yet */
+	atomic_int_fast64_t inodes_counted; /* when; sq_now() */
+	atomic_bool inodes_stale;	    /* others have changed it */
+	atomic_uint inodes_commits;	    /* odd while a commit of ours that alters it goes on */
+
+	pthread_mutex_t watch;
+	struct sq_conn *watcher; /* (p) opened by the first poll */
+	int64_t told;		 /* (p) id of the last row of the change log that was told */
+	int64_t told_version;	 /* (p) PRAGMA data_version when there was nothing more; or -1 */
+	bool gone_due;		 /* (p) orphans are to be told of, and answered for, anew */
+	bool had_mounts;	 /* (p) read-only: a mount was there when last looked */
 
 	pthread_mutex_t checkpoint;
 
@@ -277,8 +355,9 @@ int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK N
 void sq_apply(struct store *store, struct change *const *changes, size_t n, bool durable);
 int sq_flush(struct store *store) MUST_CHECK;
 
-/* Takes and gives back the right to write, in turn. */
+/* Takes and gives back the right to write, in turn. The second one waits for so long at most. */
 void sq_write_lock(struct sqlite_store *s) NONNULL(1);
+bool sq_write_lock_within(struct sqlite_store *s, int64_t ns) MUST_CHECK NONNULL(1);
 void sq_write_unlock(struct sqlite_store *s) NONNULL(1);
 
 /* PRAGMA synchronous on the writer: 1 NORMAL, 2 FULL. Outside of a transaction. (w) */
@@ -312,6 +391,32 @@ int sq_checkpoint_now(struct sqlite_store *s) MUST_CHECK NONNULL(1);
  * read it. (w) */
 int sq_cut_log(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
+/* -- sqlite_peers.c ------------------------------------------------------------------------ */
+
+int sq_identify(struct sq_identity *ret) MUST_CHECK NONNULL(1);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t sq_now(void) MUST_CHECK;
+
+/* Is the mount dead whose row a statement with columns boot, pid, started is on? */
+bool sq_mount_dead(sqlite3_stmt *st, int column, const struct sq_identity *me) MUST_CHECK
+	NONNULL(1, 3);
+
+/* Reads table mount; all but row `own` are peers. *p has what was known of their processes, or is
+ * zeroed. */
+int sq_peers_load(struct sq_conn *c, const struct sq_identity *me, int64_t own,
+	struct sq_peers *p) MUST_CHECK NONNULL(1, 2, 4);
+/* May mount `id`, not our own, still run? */
+bool sq_peer_alive(const struct sq_peers *p, int64_t id) MUST_CHECK NONNULL(1);
+/* Up to where in the change log all of them have answered; INT64_MAX: there is none. */
+int64_t sq_peers_seen(const struct sq_peers *p) MUST_CHECK NONNULL(1);
+
+/* Brings s->peers up to date; for each transaction that changes the store, as soon as it has begun.
+ * (w) */
+int sq_peers_look(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+/* That was our own commit, and no reason to look again. (w) */
+void sq_peers_committed(struct sqlite_store *s) NONNULL(1);
+
 /* -- sqlite_mount.c ------------------------------------------------------------------------ */
 
 /* Enters this process as a mount, and forgets dead ones without orphans. (w) */
@@ -320,8 +425,33 @@ int sq_mount_enter(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 void sq_mount_leave(struct sqlite_store *s) NONNULL(1);
 int sq_orphans(struct store *store, store_ino_fn *fn, void *arg) MUST_CHECK;
 
+/* Gives up this mount's claim to the orphan, inside of a transaction. 1: nobody uses it, so it is
+ * to be deleted, rows in table orphan and all; 0: it is left to others. (w) */
+int sq_orphan_release(struct sqlite_store *s, uint64_t ino) MUST_CHECK NONNULL(1);
+
+/* -- sqlite_changelog.c -------------------------------------------------------------------- */
+
+/* Kinds of rows in the change log. */
+enum sq_log_kind {
+	SQ_LOG_ATTR = 1,
+	SQ_LOG_DATA,
+	SQ_LOG_NAME,
+	SQ_LOG_GONE,
+	SQ_LOG_ENTERED,
+};
+/* Ids past this are not ours. */
+#define SQ_LOG_ID_MAX ((int64_t)1 << 62)
+
+/* Tells the peers, if there are any, of a change that was just applied. (w) */
+int sq_log_change(struct sqlite_store *s, const struct change *ch) MUST_CHECK NONNULL(1, 2);
+/* Forgets all but the newest rows: who has not read them drops everything. -ENOSPC: that would
+ * make no room. (w) */
+int sq_log_shrink(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+
 /* -- sqlite_watch.c ------------------------------------------------------------------------ */
 
+/* From here on others' changes are told. For a store that is not entered as a mount. */
+int sq_watch_start(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 int sq_poll(struct store *store, store_event_fn *fn, void *arg) MUST_CHECK;
 
 /* -- sqlite_inode.c ------------------------------------------------------------------------ */

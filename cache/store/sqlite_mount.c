@@ -1,134 +1,43 @@
 /*
- * Who has the store mounted; whose orphans are whose.
+ * Entering and leaving the store as a mount, and whose orphans are whose.
  *
- * A row of table mount names a process by the boot it runs in, its pid and when it started, so that
- * it can be told from a later process of the same pid. The orphans of a mount are files that are
- * deleted but still open there; once it is dead nobody has them open, and any mount may reap them.
+ * An orphan is an inode without a name: deleted, but perhaps open somewhere. It has a row in table
+ * orphan for each mount that may use it, and each of these gives up its own when it does not any
+ * more (CHANGE_REAP); the last one deletes the inode. Mount 0 stands for nobody in particular.
  *
- *	row	process				orphans belong to
- *	there	runs				that mount: leave them alone
- *	there	is gone, or another one		nobody
- *	there	pid is 0: unmounted with orphans	nobody
- *	gone	-				nobody
+ *	row of the mount in table mount		the orphan
+ *	there, and the process runs		is that mount's, too: leave it alone
+ *	there, the process is gone		is not that mount's
+ *	there, pid is 0: it has left		is not that mount's
+ *	not there				is not that mount's
  *
- * A row is deleted only when no orphan refers to it, since its id may be given out again.
+ * A mount that uses an inode that another one deletes learns of that by the change log and then
+ * claims it with a row of its own (sqlite_watch.c). Until it has, nobody knows; so an orphan is
+ * deleted only when every mount that runs has answered for the log up to orphan.change, where the
+ * deletion is logged: mount.seen says how far each has. A deletion that was not logged (change 0)
+ * was made by a mount that was alone: who came later cannot use the inode.
+ *
+ * A row of table mount is deleted only when no orphan refers to it, since its id may be given out
+ * again.
  */
 
 #include "sqlite_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Dead mounts that one mount clears up after; the next one goes on. */
 #define DEAD_MAX 64
 
-/*
- * The boot, and the pid namespace, since a pid means nothing outside of its own:
- * "b2f0a4b8-...-2d1c/4026531836".
- */
-struct identity {
-	char boot[80];
-	size_t boot_id_len; /* of the part before the slash */
-	int64_t pid;
-	int64_t started;
-};
-
-/* The first `size - 1` bytes of a file in /proc, terminated. */
-static int read_file(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = read(fd, buf, size - 1);
-	int r = n < 0 ? -errno : 0;
-	close(fd);
-	buf[n < 0 ? 0 : n] = '\0';
-	return r;
-}
-
-/* When process `pid` started: field 22 of its stat. The second one, its name in parentheses, may
- * hold blanks and parentheses itself. */
-static int process_started(int64_t pid, int64_t *ret)
-{
-	char path[64], stat_line[1024];
-	snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-	int r = read_file(path, stat_line, sizeof stat_line);
-	if (r < 0)
-		return r;
-	const char *p = strrchr(stat_line, ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p)
-		return -EIO;
-	char *end;
-	long long started = strtoll(p + 1, &end, 10);
-	if (end == p + 1 || started < 0)
-		return -EIO;
-	*ret = started;
-	return 0;
-}
-
-static int identify(struct identity *ret)
-{
-	struct identity me = {.pid = getpid()};
-	char boot_id[40];
-	struct stat ns;
-	int r = read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
-	if (r < 0)
-		return r;
-	me.boot_id_len = strcspn(boot_id, "\n");
-	if (stat("/proc/self/ns/pid", &ns) < 0)
-		return -errno;
-	snprintf(me.boot, sizeof me.boot, "%.*s/%llu", (int)me.boot_id_len, boot_id,
-		(unsigned long long)ns.st_ino);
-	r = process_started(me.pid, &me.started);
-	if (r == 0)
-		*ret = me;
-	return r;
-}
-
-/* Is the process gone for sure? /proc may hide those of others (hidepid), kill(2) does not. */
-static bool process_gone(int64_t pid, int64_t started)
-{
-	if (pid <= 0 || pid > INT32_MAX)
-		return true;
-	int64_t now;
-	if (process_started(pid, &now) == 0)
-		return now != started;
-	return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
-}
-
-/* Is the mount dead whose row a statement with columns boot, pid, started is on? What cannot be
- * told, because it is in another pid namespace, counts as alive until the next boot. */
-static bool mount_dead(sqlite3_stmt *st, int column, const struct identity *me)
-{
-	const char *boot = (const char *)sqlite3_column_text(st, column);
-	int64_t pid = sqlite3_column_int64(st, column + 1);
-	if (!boot || pid == 0)
-		return true;
-	if (strncmp(boot, me->boot, me->boot_id_len + 1) != 0)
-		return true;
-	if (strcmp(boot, me->boot) != 0)
-		return false;
-	return process_gone(pid, sqlite3_column_int64(st, column + 2));
-}
-
 /* Forgets dead mounts, but not those that own orphans: see above. */
-static int forget_dead(struct sq_conn *c, const struct identity *me)
+static int forget_dead(struct sq_conn *c, const struct sq_identity *me)
 {
 	int64_t dead[DEAD_MAX];
 	size_t n = 0;
 	int r;
 	sqlite3_stmt *st = sq_query(c, SQ_MOUNT_LIST, "");
 	while ((r = sq_step(st)) == 1) {
-		if (mount_dead(st, 1, me))
+		if (sq_mount_dead(st, 1, me))
 			dead[n++] = sqlite3_column_int64(st, 0);
 		if (n == DEAD_MAX) {
 			sq_done(st);
@@ -140,7 +49,7 @@ static int forget_dead(struct sq_conn *c, const struct identity *me)
 	return r < 0 ? r : 0;
 }
 
-static int insert(struct sq_conn *c, const struct identity *me, int64_t *ret)
+static int insert(struct sq_conn *c, const struct sq_identity *me, int64_t *ret)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
@@ -154,36 +63,53 @@ static int insert(struct sq_conn *c, const struct identity *me, int64_t *ret)
 	return r;
 }
 
-static int enter(struct sqlite_store *s, const struct identity *me)
+/* Says that the mount is there to who reads along without being one, and where it begins to. */
+static int log_entry(struct sqlite_store *s, int64_t id)
+{
+	struct sq_conn *c = s->writer;
+	int r = sq_exec(sq_query(c, SQ_LOG_HEAL, "i", SQ_LOG_ID_MAX));
+	if (r == 0)
+		r = sq_exec(sq_query(c, SQ_LOG_ENTER, "ii", id, SQ_LOG_ID_MAX));
+	int64_t at = sqlite3_last_insert_rowid(c->db);
+	if (r == 0)
+		r = sq_exec(sq_query(c, SQ_MOUNT_SEEN, "ii", id, at));
+	if (r == 0)
+		s->told = at;
+	return r;
+}
+
+static int enter(struct sqlite_store *s)
 {
 	struct sq_conn *c = s->writer;
 	int64_t id = 0;
 	int r = sq_exec(sq_query(c, SQ_BEGIN_IMMEDIATE, ""));
 	if (r == 0)
-		r = forget_dead(c, me);
+		r = forget_dead(c, &s->me);
 	if (r == 0)
-		r = insert(c, me, &id);
+		r = insert(c, &s->me, &id);
+	if (r == 0)
+		r = log_entry(s, id);
+	if (r == 0)
+		r = sq_peers_load(c, &s->me, id, &s->peers);
 	if (r == 0)
 		r = sq_reserve_space(s, false);
 	if (r == 0)
 		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
-	if (r == 0)
+	if (r == 0) {
 		s->mount = id;
-	else
+		sq_peers_committed(s);
+	} else {
 		sq_rollback(c);
+	}
 	return r;
 }
 
 int sq_mount_enter(struct sqlite_store *s)
 {
-	struct identity me;
-	int r = identify(&me);
-	if (r < 0)
-		return r;
-	r = enter(s, &me);
+	int r = enter(s);
 	/* A full disk must not keep anybody from mounting the store to empty it. */
 	if (r == -ENOSPC && sq_checkpoint_now(s) == 0)
-		r = enter(s, &me);
+		r = enter(s);
 	return r;
 }
 
@@ -204,54 +130,83 @@ void sq_mount_leave(struct sqlite_store *s)
 	s->mount = 0;
 }
 
-static int owner_dead(struct sq_conn *c, int64_t mount, const struct identity *me)
+int sq_orphan_release(struct sqlite_store *s, uint64_t ino)
 {
-	sqlite3_stmt *st = sq_query(c, SQ_MOUNT_GET, "i", mount);
-	int r = sq_step(st);
-	if (r <= 0)
-		return r < 0 ? r : 1;
-	r = mount_dead(st, 0, me);
-	sq_done(st);
+	struct sq_conn *c = s->writer;
+	bool used = false;
+	int64_t change = 0;
+	int r;
+	if (!s->peers.any)
+		return 1;
+	sqlite3_stmt *st = sq_query(c, SQ_ORPHAN_OF, "u", ino);
+	while ((r = sq_step(st)) == 1) {
+		int64_t mount = sqlite3_column_int64(st, 0);
+		used |= mount != s->mount && sq_peer_alive(&s->peers, mount);
+		if (sqlite3_column_int64(st, 1) > change)
+			change = sqlite3_column_int64(st, 1);
+	}
+	if (r < 0)
+		return r;
+	if (!used && sq_peers_seen(&s->peers) >= change)
+		return 1;
+	r = sq_exec(sq_query(c, SQ_ORPHAN_GIVE_UP, "ui", ino, s->mount));
+	if (r == 0 && !used)
+		r = sq_exec(sq_query(c, SQ_ORPHAN_NEW, "uii", ino, (int64_t)0, change));
 	return r;
 }
 
-static int list_orphans(struct sq_conn *c, const struct identity *me, store_ino_fn *fn, void *arg)
+/* An orphan, put together from its rows. */
+struct orphan {
+	uint64_t ino; /* 0: none yet */
+	int64_t change;
+	bool used;
+};
+
+/* May the orphan be deleted, and is that taken note of? False: enough. */
+static bool offer(const struct orphan *o, int64_t seen, store_ino_fn *fn, void *arg)
 {
+	return o->ino == 0 || o->used || o->change > seen || fn(arg, o->ino);
+}
+
+static int list_orphans(struct sqlite_store *s, struct sq_conn *c, store_ino_fn *fn, void *arg)
+{
+	struct sq_peers peers = {0};
+	struct orphan o = {0};
+	int r = sq_peers_load(c, &s->me, s->mount, &peers);
+	if (r < 0)
+		return r;
+	int64_t seen = sq_peers_seen(&peers);
+	if (peers.own_seen < seen)
+		seen = peers.own_seen;
 	sqlite3_stmt *st = sq_query(c, SQ_ORPHAN_LIST, "");
-	int64_t judged = -1; /* the mount that `dead` is about */
-	int dead = 0, r;
 	while ((r = sq_step(st)) == 1) {
-		int64_t mount = sqlite3_column_int64(st, 1);
-		r = 0;
-		uint64_t ino = sq_column_u64(st, 0, &r);
-		if (r == 0 && (mount != judged || judged < 0)) {
-			dead = owner_dead(c, mount, me);
-			judged = mount;
-		}
-		if (dead < 0)
-			r = dead;
-		if (r < 0 || (dead && !fn(arg, ino))) {
+		int64_t mount = sqlite3_column_int64(st, 1), change = sqlite3_column_int64(st, 2);
+		int bad = 0;
+		uint64_t ino = sq_column_u64(st, 0, &bad);
+		if (bad < 0 || (ino != o.ino && !offer(&o, seen, fn, arg))) {
 			sq_done(st);
-			break;
+			return bad;
 		}
+		if (ino != o.ino)
+			o = (struct orphan){.ino = ino};
+		o.used |= mount == s->mount || sq_peer_alive(&peers, mount);
+		o.change = change > o.change ? change : o.change;
 	}
+	if (r == 0)
+		(void)offer(&o, seen, fn, arg);
 	return r;
 }
 
 int sq_orphans(struct store *store, store_ino_fn *fn, void *arg)
 {
 	struct sqlite_store *s = sq_store(store);
+	struct sq_conn *c;
 	if (s->readonly)
 		return 0; /* nothing here may reap them */
-	struct identity me;
-	int r = identify(&me);
+	int r = sq_read_begin(s, &c);
 	if (r < 0)
 		return r;
-	struct sq_conn *c;
-	r = sq_read_begin(s, &c);
-	if (r < 0)
-		return r;
-	r = list_orphans(c, &me, fn, arg);
+	r = list_orphans(s, c, fn, arg);
 	sq_read_end(s, c);
 	return r;
 }

@@ -107,7 +107,8 @@ static int check_empty(struct sq_conn *c, const struct sq_inode *dir)
 
 static int orphan_add(struct sqlite_store *s, const struct sq_inode *i)
 {
-	return sq_exec(sq_query(s->writer, SQ_ORPHAN_NEW, "ui", i->attr.ino, s->mount));
+	return sq_exec(
+		sq_query(s->writer, SQ_ORPHAN_NEW, "uii", i->attr.ino, s->mount, (int64_t)0));
 }
 
 /* A directory gets, or loses, the ".." of a subdirectory. */
@@ -480,6 +481,12 @@ int sq_apply_reap(struct sqlite_store *s, struct change *ch)
 	if (i.attr.nlink > 0)
 		return -EBUSY;
 	bool more = false;
+	r = sq_orphan_release(s, i.attr.ino);
+	if (r <= 0) {
+		ch->reap.more = false;
+		return r;
+	}
+	r = 0;
 	if (S_ISREG(i.attr.mode))
 		r = sq_blocks_delete(c, &i, 0, last, REAP_ROWS, &more);
 	if (r == 0 && !more && S_ISREG(i.attr.mode))

@@ -14,15 +14,30 @@
 /* The writer's page cache, in KiB: a transaction of STORE_BATCH_MAX changes should fit. */
 #define WRITER_CACHE "PRAGMA cache_size = -16384"
 
-static int count_inodes(struct sqlite_store *s, struct sq_conn *c, uint64_t *ret)
+/* A count that others have made wrong is made again after so long; it reads all of the table. */
+#define RECOUNT_AFTER_NS 1000000000LL
+
+/*
+ * Inodes in use. Our own commits keep the count right (sqlite_commit.c). What others make or delete
+ * is in the change log, so a poll finds out that the count is wrong. One that is made while a
+ * commit of ours goes on may or may not have that in it, so it is made again later.
+ */
+static int count_inodes(struct sqlite_store *s, struct sq_conn *c, unsigned commits, uint64_t *ret)
 {
-	int64_t known = atomic_load(&s->inodes);
+	int64_t known = atomic_load(&s->inodes), now = sq_now();
+	bool stale = atomic_load(&s->inodes_stale) &&
+		     now - atomic_load(&s->inodes_counted) >= RECOUNT_AFTER_NS;
 	int r = 0;
-	if (known < 0) {
+	if (known < 0 || stale) {
+		atomic_store(&s->inodes_stale, false);
 		r = sq_scalar(sq_query(c, SQ_INODE_COUNT, ""), &known);
-		int64_t unknown = -1;
-		if (r == 0)
-			atomic_compare_exchange_strong(&s->inodes, &unknown, known);
+		bool quiet = commits % 2 == 0 && commits == atomic_load(&s->inodes_commits);
+		if (r == 0) {
+			atomic_store(&s->inodes, known);
+			atomic_store(&s->inodes_counted, now);
+		}
+		if (r < 0 || !quiet || commits != atomic_load(&s->inodes_commits))
+			atomic_store(&s->inodes_stale, true);
 	}
 	*ret = (uint64_t)known;
 	return r;
@@ -35,6 +50,7 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 	struct sq_conn *c;
 	int64_t pages, unused;
 	uint64_t inodes = 0;
+	unsigned commits = atomic_load(&s->inodes_commits);
 	int r = sq_read_begin(s, &c);
 	if (r < 0)
 		return r;
@@ -43,7 +59,7 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 	if (r == 0)
 		r = sq_scalar(sq_query(c, SQ_FREE_COUNT, ""), &unused);
 	if (r == 0)
-		r = count_inodes(s, c, &inodes);
+		r = count_inodes(s, c, commits, &inodes);
 	sq_read_end(s, c);
 	if (r == 0 && statvfs(s->path, &fs) < 0)
 		r = -EIO;
@@ -89,6 +105,7 @@ static void free_store(struct sqlite_store *s)
 		s->idle = c->next;
 		sq_conn_close(c);
 	}
+	s->watcher = sq_conn_close(s->watcher);
 	s->flusher = sq_conn_close(s->flusher);
 	s->writer =
 		sq_conn_close(s->writer); /* the last one: it checkpoints, and removes the log */
@@ -102,6 +119,7 @@ static void free_store(struct sqlite_store *s)
 	pthread_mutex_destroy(&s->checkpoint);
 	pthread_mutex_destroy(&s->write);
 	pthread_mutex_destroy(&s->turn);
+	pthread_mutex_destroy(&s->watch);
 	free(s->path);
 	free(s);
 }
@@ -166,6 +184,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->file = -1;
 	s->log_complete = true; /* for all we know */
+	s->told_version = -1;
 	s->path = path;
 	atomic_init(&s->inodes, -1);
 	pthread_condattr_t monotonic;
@@ -173,6 +192,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->woken, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&s->watch, NULL);
 	pthread_mutex_init(&s->turn, NULL);
 	pthread_mutex_init(&s->write, NULL);
 	pthread_mutex_init(&s->checkpoint, NULL);
@@ -230,8 +250,10 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 static int start(struct sqlite_store *s)
 {
 	if (s->readonly)
-		return 0;
-	int r = sq_keeper_start(s);
+		return sq_watch_start(s);
+	int r = sq_identify(&s->me);
+	if (r == 0)
+		r = sq_keeper_start(s);
 	if (r < 0)
 		return r;
 	sq_write_lock(s);

@@ -74,7 +74,7 @@ enum store_event_kind {
 	STORE_EVENT_ATTR, /* attributes, extended attributes, target of `ino` */
 	STORE_EVENT_DATA, /* its blocks [first, last], and its attributes */
 	STORE_EVENT_NAME, /* entry `name` of directory `ino`, which came, went or is another now */
-	STORE_EVENT_GONE, /* it has lost its last name */
+	STORE_EVENT_GONE, /* it has lost its last name; its attributes say so */
 	STORE_EVENT_ALL,  /* anything; followed by STORE_EVENT_GONE for every orphan there is */
 };
 struct store_event {
