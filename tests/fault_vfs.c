@@ -25,6 +25,11 @@ struct plan {
 	int rc;
 };
 
+/* SQLite's lock READ4. */
+#define PIN 7
+
+static void (*_Atomic on_new_log)(void);
+
 /* Guards the plans, and what is noted of the log. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct plan plans[1 + FAULT_PLANS]; /* the first one is in force */
@@ -87,6 +92,18 @@ int fault_vfs_hits(void)
 	return n;
 }
 
+void fault_vfs_on_new_log(void (*fn)(void))
+{
+	on_new_log = fn;
+}
+
+static void new_log(void)
+{
+	void (*fn)(void) = on_new_log;
+	if (fn)
+		fn();
+}
+
 bool fault_vfs_log_dirty(void)
 {
 	pthread_mutex_lock(&lock);
@@ -112,7 +129,10 @@ static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-	int rc = fault(((struct fault_file *)(void *)f)->write_op);
+	unsigned op = ((struct fault_file *)(void *)f)->write_op;
+	int rc = fault(op);
+	if (op == FAULT_LOG_WRITE && at == 0)
+		new_log();
 	return rc ? rc : real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
 }
 
@@ -177,7 +197,13 @@ static int x_shm_map(sqlite3_file *f, int page, int size, int extend, void volat
 
 static int x_shm_lock(sqlite3_file *f, int offset, int n, int flags)
 {
-	return real_of(f)->pMethods->xShmLock(real_of(f), offset, n, flags);
+	bool pin = offset == PIN && (flags & SQLITE_SHM_EXCLUSIVE);
+	int rc = pin && (flags & SQLITE_SHM_LOCK) ? fault(FAULT_PIN) : SQLITE_OK;
+	if (rc == SQLITE_OK)
+		rc = real_of(f)->pMethods->xShmLock(real_of(f), offset, n, flags);
+	if (pin && (flags & SQLITE_SHM_UNLOCK))
+		new_log();
+	return rc;
 }
 
 static void x_shm_barrier(sqlite3_file *f)

@@ -13,6 +13,7 @@ enum fault_vfs_op {
 	FAULT_DB_WRITE = 4,
 	FAULT_DB_SYNC = 8,
 	FAULT_DB_GROW = 16, /* the size hint that allocates space */
+	FAULT_PIN = 32,	    /* taking the lock that keeps the log from starting anew */
 };
 
 /* Registers the VFS. To be called once, before any database is opened. */
@@ -31,6 +32,10 @@ void fault_vfs_then(unsigned ops, int after, bool forever, int rc);
 int fault_vfs_disarm(void);
 /* How many there were so far. */
 int fault_vfs_hits(void);
+
+/* Calls `fn` when the log is about to be written from its start, and when what kept it from that
+ * was let go; NULL: no more. */
+void fault_vfs_on_new_log(void (*fn)(void));
 
 /* Was the log written to, or cut off, since it was last flushed? Then power failure may undo it. */
 bool fault_vfs_log_dirty(void);

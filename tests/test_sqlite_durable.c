@@ -153,58 +153,6 @@ static void test_busy_once(void **state)
 	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
 }
 
-/* `log_complete` must say so as long as it is so: see sqlite_keeper.c. */
-static void test_log_stays_complete(void **state)
-{
-	struct store_file *f = *state;
-	struct sqlite_store *s = sq_store(f->store);
-	uint64_t ino = store_file_create(f, "record");
-	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
-	assert_false(s->log_complete);
-	sq_write_lock(s);
-	assert_int_equal(sq_checkpoint_now(s), 0);
-	sq_write_unlock(s);
-	assert_true(s->log_complete);
-	assert_int_equal(copy_nothing(f, ino, false), 0);
-	assert_true(s->log_complete);
-	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
-	assert_false(s->log_complete);
-}
-
-struct beside {
-	struct sqlite_store *store;
-	int result;
-	bool complete;
-};
-
-static bool checkpoint_beside(void *arg, const struct store_entry *entry)
-{
-	struct beside *b = arg;
-	(void)entry;
-	sq_write_lock(b->store);
-	b->result = sq_checkpoint_now(b->store);
-	b->complete = b->store->log_complete;
-	sq_write_unlock(b->store);
-	return false;
-}
-
-/* While a reader is on the log, it cannot start anew; but complete it is. */
-static void test_log_is_complete_under_a_reader(void **state)
-{
-	struct store_file *f = *state;
-	store_file_close(f);
-	f->busy_timeout_ms = 10;
-	store_file_open(f);
-	struct beside b = {.store = sq_store(f->store)};
-	uint64_t ino = store_file_create(f, "record");
-	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
-	assert_false(b.store->log_complete);
-	assert_int_equal(
-		store_readdir(f->store, STORE_ROOT_INO, 0, false, checkpoint_beside, &b), 0);
-	assert_int_equal(b.result, -EIO);
-	assert_true(b.complete);
-}
-
 int main(void)
 {
 	fault_vfs_install();
@@ -217,8 +165,6 @@ int main(void)
 		TEST(test_settling_cannot_be_flushed),
 		TEST(test_nothing_follows_the_unsettled),
 		TEST(test_busy_once),
-		TEST(test_log_stays_complete),
-		TEST(test_log_is_complete_under_a_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,6 @@
 #include "sqlite_internal.h"
 
 #include <errno.h>
-#include <time.h>
 
 /* Inode numbers are set aside by so many, so that a create does not write the row of table store.
  */
@@ -54,6 +53,7 @@ bool sq_write_lock_within(struct sqlite_store *s, int64_t ns)
 
 void sq_write_unlock(struct sqlite_store *s)
 {
+	sq_ended(s);
 	pthread_mutex_unlock(&s->write);
 }
 
@@ -75,26 +75,13 @@ void sq_rollback(struct sq_conn *c)
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-/* A durable transaction: it takes the ghost's place in the log. */
-static int bury(struct sqlite_store *s)
-{
-	int r = sq_synchronous(s, 2);
-	if (r == 0)
-		r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
-	if (r == 0)
-		r = sq_exec(sq_query(s->writer, SQ_SETTLE, ""));
-	if (r == 0)
-		r = sq_exec(sq_query(s->writer, SQ_COMMIT, ""));
-	sq_rollback(s->writer);
-	return r;
-}
-
 /*
  * Makes sure that a failed commit did not happen and will not have happened after a crash. The
- * whole log is moved into the database file and cut off, ghost and all; that also rewrites every
- * page whose flush may have been lost, since after a failed fsync(2) the kernel takes them for
- * written. When a reader holds the log, a durable transaction overwrites the ghost; but not what
- * was committed without a flush before it, so if there is any of that, nothing is settled yet.
+ * whole log is moved into the database file and starts anew, ghost and all, with a durable
+ * transaction; that also rewrites every page whose flush may have been lost, since after a failed
+ * fsync(2) the kernel takes them for written. When a reader holds the log, a durable transaction
+ * overwrites the ghost; but not what was committed without a flush before it, so if there is any of
+ * that, nothing is settled yet.
  */
 static int settle(struct sqlite_store *s)
 {
@@ -104,9 +91,9 @@ static int settle(struct sqlite_store *s)
 	s->degraded = true;
 	s->probed = now;
 	sq_rollback(s->writer);
-	int r = sq_cut_log(s);
+	int r = sq_log_anew(s, true, sq_deadline(s->writer));
 	if (r == -EBUSY && atomic_load(&s->flushed) == atomic_load(&s->committed))
-		r = bury(s);
+		r = sq_log_touch(s, true);
 	s->degraded = r < 0;
 	atomic_store(&s->is_degraded, s->degraded);
 	return r < 0 ? -EIO : 0;
@@ -289,7 +276,7 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 {
 	int r = sq_synchronous(s, durable ? 2 : 1);
 	if (r == 0)
-		r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
+		r = sq_begin(s);
 	*ret_began = r == 0;
 	if (r < 0) {
 		sq_rollback(s->writer);
@@ -336,7 +323,7 @@ static void apply_retrying(
 	bool began = false;
 	int r = s->degraded ? -EIO : attempt(s, changes, n, durable, &began);
 	if (r == -ENOSPC && began && !*stuck) {
-		*stuck = sq_checkpoint_now(s) < 0;
+		*stuck = sq_log_anew(s, false, sq_deadline(s->writer)) < 0;
 		if (!*stuck)
 			r = attempt(s, changes, n, durable, &began);
 	}
@@ -373,10 +360,13 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 	if (s->readonly)
 		r = -EROFS;
 	sq_write_lock(s);
+	if (r == 0)
+		s->writer->busy_until = sq_deadline(s->writer);
 	if (r == 0 && s->degraded)
 		r = settle(s);
 	if (r == 0)
 		apply_retrying(s, changes, n, durable, &stuck);
+	s->writer->busy_until = 0;
 	/* A durable commit has flushed what was before it. So if that is behind, there was none:
 	 * what worked had no effect. */
 	bool behind = r == 0 && durable && any_good(changes, n) &&

@@ -106,7 +106,7 @@ int sq_no_code(sqlite3 *db)
 /* What holds for every connection: nothing in the file may run code of ours, cells are checked
  * before they are trusted, deleted bytes are not overwritten (Debian's default), and nobody but
  * the keeper checkpoints. */
-static int configure(sqlite3 *db, int busy_timeout_ms)
+static int configure(sqlite3 *db)
 {
 	static const char pragmas[] = "PRAGMA trusted_schema = OFF;"
 				      "PRAGMA cell_size_check = ON;"
@@ -119,7 +119,6 @@ static int configure(sqlite3 *db, int busy_timeout_ms)
 	/* Of these, the one that reads the schema. A damaged one is left to whoever reads it next,
 	 * who can say what is wrong. */
 	static const char page_cache[] = "PRAGMA cache_size = -1024";
-	sqlite3_busy_timeout(db, busy_timeout_ms);
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
 	int rc = sq_no_code(db);
@@ -161,14 +160,22 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 	else if (r == 0)
 		r = sq_errno(sqlite3_open_v2(s->path, &c->db, flags, NULL));
 	sqlite3_free(uri);
-	if (r == 0)
-		r = configure(c->db, s->busy_timeout_ms);
+	if (r == 0) {
+		c->busy_timeout_ns = s->busy_timeout_ms * INT64_C(1000000);
+		sqlite3_busy_handler(c->db, sq_busy, c);
+		r = configure(c->db);
+	}
 	if (r < 0) {
 		sq_conn_close(c);
 		return r;
 	}
 	*ret = c;
 	return 0;
+}
+
+int sq_file_control(struct sq_conn *c, int op, void *arg)
+{
+	return sq_errno(sqlite3_file_control(c->db, "main", op, arg));
 }
 
 struct sq_conn *sq_conn_close(struct sq_conn *c)

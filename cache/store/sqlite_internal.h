@@ -5,6 +5,8 @@
  *	sqlite_schema.c      the tables; creating and recognising a store
  *	sqlite_conn.c        connections, statements, errors
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
+ *	sqlite_busy.c        waiting for other processes
+ *	sqlite_log.c         the log: who may start it anew, and when
  *	sqlite_keeper.c      the thread that checkpoints and gives space back
  *	sqlite_peers.c       who else has the store mounted
  *	sqlite_mount.c       entering and leaving; whose orphans are whose
@@ -22,6 +24,7 @@
 #pragma once
 
 #include "sqlite.h"
+#include "sqlite_log.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -141,7 +144,11 @@ enum sq_statement {
 struct sq_conn {
 	sqlite3 *db;
 	sqlite3_stmt *statement[SQ_STATEMENTS_N];
-	struct sq_conn *next; /* in the pool of readers */
+	struct sq_conn *next;	     /* in the pool of readers */
+	struct sqlite_store *writes; /* the store whose writer it is; else NULL */
+	int64_t busy_timeout_ns;
+	int64_t busy_until; /* not to wait for others past that, sq_now(); 0: a timeout each time */
+	int64_t deadline;   /* of the wait that is under way */
 };
 
 /*
@@ -208,7 +215,6 @@ struct sq_peers {
  *   watch     one poll at a time: fields marked (p)
  *   turn      only to queue for `write` in order, so that the keeper gets its turn
  *   write     one transaction at a time: the writer's connection, and every field marked (w)
- *   checkpoint   one checkpoint at a time; the keeper holds it while it works beside the writer
  *   sync      one flush of the log at a time: the flusher's connection, `log_file`
  *   pool      the list of idle readers
  *   wake      the keeper's: `stopping`, `log_full`
@@ -229,18 +235,24 @@ struct sqlite_store {
 	pthread_mutex_t turn;
 	pthread_mutex_t write;
 	struct sq_conn *writer; /* (w) */
-	int file;		/* (w) the database, to set space aside; -1: none */
+	int file;		/* the database, to lock and to set space aside; -1: none */
+	bool plain_file;	/* SQLite does nothing but read and write it */
 	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
 	uint64_t last_ino;	/* (w) */
 	bool degraded;		/* (w) a failed commit could not be settled; see sqlite_commit.c */
 	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
-	bool log_complete;	/* (w) the whole log may be in the database; sqlite_keeper.c */
+	bool waiting;		/* (w) has locked SQ_FILE_WAIT */
+	int64_t turn_until;	/* (w) not to make way for another mount until then */
+	int64_t began;		/* (w) when the transaction began to wait for its begin; 0: none */
+	int64_t period;		/* (w) the period that `busy_ns` is of */
+	int64_t busy_ns;	/* (w) spent writing, and waiting for others that write */
 	bool logged;		/* (w) the last commit wrote to the log: it had an effect */
 	int64_t mount;		/* (w) our row in table mount; constant while it is open */
 	struct sq_peers peers;	/* (w) as of the current, or the last, transaction */
 	bool shrink_log;	/* (w) the change log must make room; sqlite_changelog.c */
-	atomic_int log_pages;	/* pages in the log after the last commit */
+	atomic_int log_role;	/* enum sq_log_role; set under (w) */
+	atomic_uint log_limit;	/* pages in the log that wake the keeper */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
 
@@ -257,11 +269,11 @@ struct sqlite_store {
 	bool gone_due;		 /* (p) orphans are to be told of, and answered for, anew */
 	bool had_mounts;	 /* (p) read-only: a mount was there when last looked */
 
-	pthread_mutex_t checkpoint;
-
 	pthread_mutex_t sync;
-	struct sq_conn *flusher; /* holds the log open, for log_file */
+	struct sq_conn *flusher; /* holds the log open, for what follows, and does nothing else */
 	sqlite3_file *log_file;
+	sqlite3_file *gate;	      /* the database, to lock the log */
+	volatile uint32_t *log_index; /* constant once open */
 
 	pthread_mutex_t pool;
 	struct sq_conn *idle;
@@ -292,6 +304,9 @@ static inline struct sqlite_store *sq_store(struct store *s)
 
 /* SQLite's result code as an errno: the one table. */
 int sq_errno(int rc) MUST_CHECK;
+
+/* sqlite3_file_control() of the database. */
+int sq_file_control(struct sq_conn *c, int op, void *arg) MUST_CHECK NONNULL(1);
 
 int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
 struct sq_conn *sq_conn_close(struct sq_conn *c);
@@ -383,13 +398,30 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space) MUST_CHECK NONNUL
  * only when nobody else has the store open. (w) */
 void sq_checkpoint_last(struct sqlite_store *s) NONNULL(1);
 
-/* Moves the log into the database and waits for its readers, so that the next commit starts it anew
- * without needing space. (w) */
-int sq_checkpoint_now(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+/* -- sqlite_busy.c ------------------------------------------------------------------------- */
 
-/* Moves the log into the database and cuts it off, for good also if the power fails. -EBUSY: others
- * read it. (w) */
-int sq_cut_log(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+/* A short sleep before attempt `count` + 1. */
+void sq_nap(unsigned count);
+
+/* SQLite's busy handler; takes the struct sq_conn. */
+int sq_busy(void *conn, int count);
+/* Until when a wait that begins now may last. */
+int64_t sq_deadline(const struct sq_conn *c) MUST_CHECK NONNULL(1);
+
+/* Begins a transaction that writes, in turn with other mounts. The way to begin one. (w) */
+int sq_begin(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+/* Whatever was begun has ended; sq_write_unlock() calls it. (w) */
+void sq_ended(struct sqlite_store *s) NONNULL(1);
+
+/* Bytes of the database file that mounts lock, far from SQLite's own, and what they mean. */
+#define SQ_FILE_LOCKS (0x40000000 + 1024)
+#define SQ_FILE_ASK 0  /* the log must be started anew; sqlite_log.c */
+#define SQ_FILE_WAIT 1 /* somebody waits to write; sqlite_busy.c */
+/* -EBUSY: another mount has locked it. */
+int sq_file_lock(struct sqlite_store *s, off_t byte) MUST_CHECK NONNULL(1);
+void sq_file_unlock(struct sqlite_store *s, off_t byte) NONNULL(1);
+/* Has another mount locked it? */
+bool sq_file_locked(struct sqlite_store *s, off_t byte) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_peers.c ------------------------------------------------------------------------ */
 

@@ -1,27 +1,20 @@
 /*
  * The keeper: a thread that moves the log (WAL) into the database beside the writer, and gives free
- * pages back to the filesystem when nothing else is going on.
+ * pages back to the filesystem when nothing else is going on. Each mount has one, but only the one
+ * of the mount that is the keeper of the log (sqlite_log.c) works; the others wait to take over.
  *
  * The log is let grow to LOG_SIZE once and is then overwritten from its start: a log that is reused
  * costs a durable commit half of what a growing one does. It starts anew only when all of it is in
  * the database, which a writer that never pauses would prevent; so the keeper checkpoints twice:
- * first beside the writer, then, for the little that came in meanwhile, with the writer held back.
- *
- * SQLite before 3.51.3 can lose data when a checkpoint starts while a writer starts the log anew
- * (https://sqlite.org/wal.html#walresetbug). Only a transaction that begins when the whole log is
- * in the database can start it anew. So no checkpoint starts beside the writer when that may be so:
- *   - `log_complete` is set when a checkpoint has reached the end, or may have, and cleared when a
- *     commit has written to the log again (one without effect does not); both under the write lock;
- *   - while the keeper checkpoints beside the writer, which it begins only when the log is not
- *     complete, it holds the lock `checkpoint`, so that nobody else completes the log meanwhile.
- * That holds for this process. Another one that writes to the same file, with a SQLite that has the
- * fault, and checkpoints there, is not kept from it.
+ * first beside the writers, then, for the little that came in meanwhile, with all of them held
+ * back. Other processes write as well, so it looks at the log every TICK.
  */
 
 #include "sqlite_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,11 +42,20 @@
 #define VACUUM_PAGES_MAX 256u
 
 #define SECOND 1000000000LL
+/* How often the keeper looks at the log. */
+#define TICK (SECOND / 10)
+/* How long it holds the writers back for those who read the log, before it tries again later. */
+#define PATIENCE (SECOND / 50)
 
-static int file_control(struct sq_conn *c, int op, void *arg)
-{
-	return sq_errno(sqlite3_file_control(c->db, "main", op, arg));
-}
+/* What the thread knows from one round to the next. */
+struct rounds {
+	struct sq_log_view seen; /* of the log, at the last one */
+	int64_t quiet_since;	 /* since when nobody has written */
+	int64_t retry_at;	 /* not to try to start the log anew before */
+	bool rested;		 /* there is nothing to do until somebody writes */
+	unsigned pages;		 /* to give back at a time */
+	int64_t wait;		 /* until the next round */
+};
 
 /*
  * Makes the database's file at least so large, in one call, where SQLite's own way is a write for
@@ -62,7 +64,7 @@ static int file_control(struct sq_conn *c, int op, void *arg)
 static int grow_file(struct sqlite_store *s, int64_t size)
 {
 	struct stat st;
-	if (s->file < 0 || fstat(s->file, &st) < 0)
+	if (!s->plain_file || fstat(s->file, &st) < 0)
 		return -EOPNOTSUPP;
 	if (st.st_size >= size)
 		return 0;
@@ -82,7 +84,7 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 	r = grow_file(s, size);
 	if (r != -EOPNOTSUPP)
 		return r;
-	return file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
+	return sq_file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
 }
 
 /* Makes the log's file large enough for the changes that make room, if it can be had. */
@@ -95,50 +97,13 @@ static void reserve_log(struct sqlite_store *s)
 		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
 }
 
-/* A checkpoint with the writer held back. Returns SQLite's code. Also one that fails, since a
- * reader stays, may have moved all of the log; where SQLite does not know, it sets both numbers to
- * -1. (w)
- */
-static int checkpoint_all(struct sqlite_store *s, struct sq_conn *c, int mode)
-{
-	int pages = 0, moved = 0;
-	pthread_mutex_lock(&s->checkpoint);
-	int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, mode, &pages, &moved);
-	if (pages == moved)
-		s->log_complete = true;
-	pthread_mutex_unlock(&s->checkpoint);
-	return rc;
-}
-
-int sq_checkpoint_now(struct sqlite_store *s)
-{
-	return sq_errno(checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_RESTART));
-}
-
-int sq_cut_log(struct sqlite_store *s)
-{
-	int rc = checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_TRUNCATE);
-	if ((rc & 0xff) == SQLITE_BUSY)
-		return -EBUSY;
-	if (rc != SQLITE_OK)
-		return sq_errno(rc);
-	/* SQLite does not flush that, so what was cut off could come back. */
-	pthread_mutex_lock(&s->sync);
-	reserve_log(s);
-	rc = s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL);
-	pthread_mutex_unlock(&s->sync);
-	return sq_errno(rc);
-}
-
 int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
 {
 	struct sqlite_store *s = store;
 	(void)db;
 	(void)name;
 	s->logged = true;
-	s->log_complete = false;
-	atomic_store(&s->log_pages, pages);
-	if ((int64_t)pages * s->page_size >= LOG_SIZE) {
+	if ((unsigned)pages >= atomic_load(&s->log_limit)) {
 		pthread_mutex_lock(&s->wake);
 		s->log_full = true;
 		pthread_cond_signal(&s->woken);
@@ -147,26 +112,18 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-/* Failures are not told to anyone: the log just goes on growing, and the next round tries again. */
+/* Beside the writers. Failures are not told to anyone: the log just goes on growing, and the next
+ * round tries again. */
 static void checkpoint(struct sqlite_store *s)
 {
-	sq_write_lock(s);
-	bool complete = s->log_complete;
-	if (!complete)
-		pthread_mutex_lock(&s->checkpoint);
-	sq_write_unlock(s);
-	if (complete)
-		return;
 	sqlite3_wal_checkpoint_v2(s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	pthread_mutex_unlock(&s->checkpoint);
-	sq_write_lock(s);
-	(void)checkpoint_all(s, s->keeper_conn, SQLITE_CHECKPOINT_PASSIVE);
-	sq_write_unlock(s);
 }
 
 void sq_checkpoint_last(struct sqlite_store *s)
 {
-	(void)checkpoint_all(s, s->writer, SQLITE_CHECKPOINT_PASSIVE);
+	if (sq_log_keep(s) == 0)
+		sqlite3_wal_checkpoint_v2(
+			s->writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 /* Is so much free that it should go back? */
@@ -179,13 +136,6 @@ static bool much_is_free(struct sqlite_store *s)
 	return unused * s->page_size > FREE_BYTES && unused > pages / FREE_SHARE;
 }
 
-static int64_t monotonic_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
-}
-
 /* Gives up to *pages free pages back, and says how many it should be next. Returns how long it
  * took, or 0 when there is no need to go on. */
 static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
@@ -194,7 +144,8 @@ static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
 	bool worked = false;
 	snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%u)", *pages);
 	sq_write_lock(s);
-	int64_t start = monotonic_ns();
+	s->writer->busy_until = sq_now() + PATIENCE;
+	int64_t start = sq_now();
 	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
 		s->logged = false;
 		worked = sq_run(s->writer, sql) == 0;
@@ -202,7 +153,8 @@ static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
 		if (s->logged)
 			atomic_fetch_add(&s->committed, 1);
 	}
-	int64_t took = monotonic_ns() - start;
+	int64_t took = sq_now() - start;
+	s->writer->busy_until = 0;
 	sq_write_unlock(s);
 	if (took > VACUUM_NS && *pages > 1)
 		*pages /= 2;
@@ -211,88 +163,127 @@ static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
 	return worked ? took : 0;
 }
 
-/* Waits for work, or so long; false: the store is being closed. *ret_full: the log is full. */
-static bool wait_for_work(struct sqlite_store *s, int64_t wait_ns, bool *ret_full)
+/* Waits until the log is full, or so long; false: the store is being closed. */
+static bool wait_for_work(struct sqlite_store *s, int64_t wait_ns)
 {
-	int64_t at = monotonic_ns() + wait_ns;
+	int64_t at = sq_now() + wait_ns;
 	struct timespec until = {.tv_sec = at / SECOND, .tv_nsec = at % SECOND};
 	pthread_mutex_lock(&s->wake);
 	int rc = 0;
 	while (!s->stopping && !s->log_full && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&s->woken, &s->wake, &until);
-	*ret_full = s->log_full;
 	s->log_full = false;
 	bool go_on = !s->stopping;
 	pthread_mutex_unlock(&s->wake);
 	return go_on;
 }
 
+static bool is_keeper(struct sqlite_store *s)
+{
+	if (atomic_load(&s->log_role) == SQ_ROLE_PINNED)
+		return true;
+	sq_write_lock(s);
+	bool is = sq_log_keep(s) == 0;
+	sq_write_unlock(s);
+	return is;
+}
+
+static void start_anew(struct sqlite_store *s, struct rounds *k, int64_t now)
+{
+	checkpoint(s);
+	sq_write_lock(s);
+	int64_t until = sq_now() + PATIENCE;
+	s->writer->busy_until = until;
+	int r = s->degraded ? -EIO : sq_log_anew(s, false, until);
+	s->writer->busy_until = 0;
+	sq_write_unlock(s);
+	unsigned limit = LOG_SIZE / s->page_size;
+	if (r < 0) {
+		/* Somebody reads it. Not after each commit from now on. */
+		k->retry_at = now + SECOND;
+		limit += k->seen.frames;
+	}
+	atomic_store(&s->log_limit, limit);
+}
+
+/* Nobody has written for a while. Pages that are given back, and what is left in the log, so that
+ * the file alone is whole soon after the last change. */
+static void rest(struct sqlite_store *s, struct rounds *k, int64_t now)
+{
+	struct sq_log_view v;
+	int64_t took = vacuum(s, &k->pages);
+	if (took) {
+		k->wait = VACUUM_PAUSE * took;
+		IGNORE(sq_log_view(s, &k->seen));
+		return;
+	}
+	checkpoint(s);
+	k->rested = sq_log_view(s, &v) && v.moved == v.frames;
+	k->quiet_since = now; /* or try again after the same time */
+}
+
+static void look(struct sqlite_store *s, struct rounds *k)
+{
+	struct sq_log_view v;
+	if (!is_keeper(s)) {
+		atomic_store(&s->log_limit, UINT_MAX); /* another one looks */
+		return;
+	}
+	if (atomic_load(&s->log_limit) == UINT_MAX)
+		atomic_store(&s->log_limit, LOG_SIZE / s->page_size);
+	if (!sq_log_view(s, &v))
+		return;
+	int64_t now = sq_now();
+	if (v.change != k->seen.change || v.salt != k->seen.salt) {
+		k->quiet_since = now;
+		k->rested = false;
+	}
+	k->seen = v;
+	if (sq_log_asked(s) || (v.frames >= LOG_SIZE / s->page_size && now >= k->retry_at))
+		start_anew(s, k, now);
+	else if (!k->rested && now - k->quiet_since >= SECOND)
+		rest(s, k, now);
+}
+
 static void *keep(void *arg)
 {
 	struct sqlite_store *s = arg;
-	uint64_t seen = 0,
-		 rested = 0; /* of s->committed: last time, and when there was nothing to do */
-	unsigned pages = VACUUM_PAGES_MAX;
-	int64_t wait = SECOND;
-	bool full;
-	while (wait_for_work(s, wait, &full)) {
-		uint64_t committed = atomic_load(&s->committed);
-		int64_t took = 0;
-		bool idle = committed == seen && committed != rested;
-		if (full)
-			checkpoint(s);
-		else if (idle)
-			took = vacuum(s, &pages);
-		seen = atomic_load(&s->committed);
-		wait = took ? VACUUM_PAUSE * took : SECOND;
-		if (idle && !full && !took) {
-			/* So that the file alone is whole soon after the last change; pages that
-			 * were given back leave it then, too. */
-			checkpoint(s);
-			rested = seen;
-		}
+	struct rounds k = {.pages = VACUUM_PAGES_MAX, .wait = TICK};
+	while (wait_for_work(s, k.wait)) {
+		k.wait = TICK;
+		look(s, &k);
 	}
 	return NULL;
 }
 
-/* The log's file, for flushing it without a transaction. It stays open as long as its connection.
- */
-static int find_log(struct sqlite_store *s)
-{
-	int64_t one;
-	int r = sq_conn_open(s, &s->flusher);
-	if (r == 0)
-		r = sq_scalar(sq_query(s->flusher, SQ_NEXT_INO, ""), &one);
-	if (r == 0)
-		r = file_control(s->flusher, SQLITE_FCNTL_JOURNAL_POINTER, &s->log_file);
-	if (r == 0 && (!s->log_file || !s->log_file->pMethods))
-		r = -EIO;
-	return r;
-}
-
-/* Only what SQLite itself keeps in a plain file; what another VFS does is not known. */
+/* Space is set aside only in what SQLite itself keeps in a plain file; what another VFS does is not
+ * known. */
 static void open_file(struct sqlite_store *s)
 {
 	sqlite3_vfs *vfs = NULL;
-	if (file_control(s->writer, SQLITE_FCNTL_VFS_POINTER, &vfs) == 0 && vfs &&
-		strcmp(vfs->zName, "unix") == 0)
-		s->file = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	s->file = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	s->plain_file = s->file >= 0 &&
+			sq_file_control(s->writer, SQLITE_FCNTL_VFS_POINTER, &vfs) == 0 && vfs &&
+			strcmp(vfs->zName, "unix") == 0;
 }
 
 int sq_keeper_start(struct sqlite_store *s)
 {
 	int step = FILE_STEP;
-	int r = file_control(s->writer, SQLITE_FCNTL_CHUNK_SIZE, &step);
+	s->writer->writes = s;
+	int r = sq_file_control(s->writer, SQLITE_FCNTL_CHUNK_SIZE, &step);
 	if (r == 0)
-		r = find_log(s);
+		r = sq_log_open(s);
 	if (r == 0)
 		r = sq_conn_open(s, &s->keeper_conn);
 	if (r == 0)
-		r = file_control(s->keeper_conn, SQLITE_FCNTL_CHUNK_SIZE, &step);
+		r = sq_file_control(s->keeper_conn, SQLITE_FCNTL_CHUNK_SIZE, &step);
 	if (r < 0)
 		return r;
 	open_file(s);
 	reserve_log(s);
+	atomic_store(&s->log_limit, LOG_SIZE / s->page_size);
+	IGNORE(sq_log_keep(s)); /* before anything is written; else later */
 	sqlite3_wal_hook(s->writer->db, sq_log_grew, s);
 	r = -pthread_create(&s->keeper, NULL, keep, s);
 	s->keeper_runs = r == 0;

@@ -82,7 +82,7 @@ static int enter(struct sqlite_store *s)
 {
 	struct sq_conn *c = s->writer;
 	int64_t id = 0;
-	int r = sq_exec(sq_query(c, SQ_BEGIN_IMMEDIATE, ""));
+	int r = sq_begin(s);
 	if (r == 0)
 		r = forget_dead(c, &s->me);
 	if (r == 0)
@@ -108,7 +108,7 @@ int sq_mount_enter(struct sqlite_store *s)
 {
 	int r = enter(s);
 	/* A full disk must not keep anybody from mounting the store to empty it. */
-	if (r == -ENOSPC && sq_checkpoint_now(s) == 0)
+	if (r == -ENOSPC && sq_log_anew(s, false, sq_deadline(s->writer)) == 0)
 		r = enter(s);
 	return r;
 }
@@ -118,7 +118,7 @@ void sq_mount_leave(struct sqlite_store *s)
 	if (s->mount == 0)
 		return;
 	struct sq_conn *c = s->writer;
-	int r = sq_exec(sq_query(c, SQ_BEGIN_IMMEDIATE, ""));
+	int r = sq_begin(s);
 	if (r == 0)
 		r = sq_exec(sq_query(c, SQ_MOUNT_END, "i", s->mount));
 	if (r == 0)

@@ -80,6 +80,7 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 {
 	struct sqlite_store *s = sq_store(store);
 	struct sq_conn *c;
+	struct sq_log_view log;
 	int64_t pages = 0;
 	stats->store_reads = atomic_load(&s->reads);
 	stats->store_commits = atomic_load(&s->committed);
@@ -88,7 +89,8 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 	stats->store_failures = atomic_load(&s->failures);
 	stats->checksum_failures = atomic_load(&s->checksum_failures);
 	stats->store_degraded = atomic_load(&s->is_degraded);
-	stats->log_bytes = (uint64_t)atomic_load(&s->log_pages) * s->page_size;
+	if (s->log_index && sq_log_view(s, &log))
+		stats->log_bytes = (uint64_t)log.frames * s->page_size;
 	if (sq_read_begin(s, &c) == 0) {
 		atomic_fetch_sub(&s->reads, 1); /* looking does not count */
 		if (sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages) == 0)
@@ -106,7 +108,7 @@ static void free_store(struct sqlite_store *s)
 		sq_conn_close(c);
 	}
 	s->watcher = sq_conn_close(s->watcher);
-	s->flusher = sq_conn_close(s->flusher);
+	sq_log_close(s);
 	s->writer =
 		sq_conn_close(s->writer); /* the last one: it checkpoints, and removes the log */
 	/* Not before: closing any descriptor of a file gives up all locks that SQLite has on it. */
@@ -116,7 +118,6 @@ static void free_store(struct sqlite_store *s)
 	pthread_mutex_destroy(&s->wake);
 	pthread_mutex_destroy(&s->pool);
 	pthread_mutex_destroy(&s->sync);
-	pthread_mutex_destroy(&s->checkpoint);
 	pthread_mutex_destroy(&s->write);
 	pthread_mutex_destroy(&s->turn);
 	pthread_mutex_destroy(&s->watch);
@@ -183,7 +184,6 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->readonly = cfg->readonly;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->file = -1;
-	s->log_complete = true; /* for all we know */
 	s->told_version = -1;
 	s->path = path;
 	atomic_init(&s->inodes, -1);
@@ -195,7 +195,6 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	pthread_mutex_init(&s->watch, NULL);
 	pthread_mutex_init(&s->turn, NULL);
 	pthread_mutex_init(&s->write, NULL);
-	pthread_mutex_init(&s->checkpoint, NULL);
 	pthread_mutex_init(&s->sync, NULL);
 	pthread_mutex_init(&s->pool, NULL);
 	pthread_mutex_init(&s->wake, NULL);

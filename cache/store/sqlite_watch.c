@@ -30,7 +30,7 @@
 
 /* How long a claim waits for other writers: while it does, nothing is told. The next poll tries
  * again, and nothing is lost but the time until space is given back. */
-#define CLAIM_WAIT_MS 20
+#define CLAIM_WAIT_NS 20000000LL
 
 struct telling {
 	struct sqlite_store *s;
@@ -195,11 +195,11 @@ static int begin_claim(struct sqlite_store *s)
 	int r = s->degraded ? -EIO : sq_synchronous(s, 1);
 	if (r < 0)
 		return r;
-	sqlite3_busy_timeout(s->writer->db, CLAIM_WAIT_MS);
-	r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
+	s->writer->busy_until = sq_now() + CLAIM_WAIT_NS;
+	r = sq_begin(s);
 	if (r < 0 && (sqlite3_errcode(s->writer->db) & 0xff) == SQLITE_BUSY)
 		r = -EAGAIN;
-	sqlite3_busy_timeout(s->writer->db, s->busy_timeout_ms);
+	s->writer->busy_until = 0;
 	return r;
 }
 
@@ -232,10 +232,10 @@ static int write_claim(struct telling *t, int64_t seen)
 static int claim(struct telling *t, int64_t seen)
 {
 	struct sqlite_store *s = t->s;
-	if (!sq_write_lock_within(s, CLAIM_WAIT_MS * 1000000LL))
+	if (!sq_write_lock_within(s, CLAIM_WAIT_NS))
 		return -EAGAIN;
 	int r = write_claim(t, seen);
-	if (r == -ENOSPC && sq_checkpoint_now(s) == 0)
+	if (r == -ENOSPC && sq_log_anew(s, false, sq_now() + CLAIM_WAIT_NS) == 0)
 		r = write_claim(t, seen);
 	sq_write_unlock(s);
 	t->n_used = 0;
