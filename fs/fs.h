@@ -23,7 +23,12 @@ struct fs {
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;
-	bool kernel_drops_written; /* see reply_written(); set before the first other request */
+	/* Told of by the store. While a request is under way it is also what says whether something
+	 * came in between: see reply_begin(). */
+	atomic_uint_least64_t outside_changes;
+	/* Set before the first other request: */
+	bool kernel_drops_written; /* see reply_written() */
+	int64_t entry_ttl_max;	   /* of entries in the kernel, nanoseconds; see op_init() */
 	bool initialised; /* INIT was processed; the thread that serves it reads and writes this */
 };
 

@@ -9,6 +9,7 @@
  */
 #include "fs.h"
 #include "ops.h"
+#include "tell.h"
 
 #include <assert.h>
 
@@ -75,5 +76,9 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MANY;
 	fs->kernel_drops_written = conn->proto_major > 7 || conn->proto_minor >= DROPS_WRITTEN;
+	/* Where the kernel cannot be told to drop all entries at once, they must go by themselves.
+	 */
+	bool by_itself = conn->proto_major == 7 && conn->proto_minor < TELL_ALL_NAMES_MINOR;
+	fs->entry_ttl_max = by_itself && fs->options->watch_ns ? fs->options->watch_ns : INT64_MAX;
 	fs->initialised = true;
 }

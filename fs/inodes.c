@@ -2,6 +2,8 @@
  * A hash table of entries, chained. An entry lives while nlookup > 0 or nopen > 0. It is
  *   - in the heap `fills` while the kernel may have data of it that was filled by a read,
  *   - in the list `stale` while a note on it waits for the notifier.
+ * When all are stale, `walk` says where in the table the next is looked for. Those that are handed
+ * out, or come in, have round == t->round; the others are still to be.
  */
 #include "inodes.h"
 
@@ -20,7 +22,9 @@ struct inode {
 	uint32_t nopen;
 	bool orphan;
 	bool suid;
-	bool noted; /* in the list `stale` */
+	bool noted;	/* in the list `stale` */
+	uint32_t round; /* of inodes_set_all_stale() that it has been handed out for */
+	uint32_t pages; /* while in `fills`: that the kernel may have of it */
 	struct deadline fill;
 	struct inode *stale_next, *stale_prev;
 	int64_t stale_offset, stale_len;
@@ -32,8 +36,19 @@ struct inodes {
 	unsigned bits; /* 1 << bits buckets */
 	size_t n;
 	struct deadlines fills;
+	int64_t drop_time; /* that the kernel needs to drop all that is in `fills` */
+	int64_t told;	   /* when whoever waits will look again, if not called before */
 	struct inode *stale_first, *stale_last;
+	uint32_t round;
+	bool walking;
+	size_t walk; /* bucket */
 };
+
+/* How much earlier than expected, in nanoseconds, whoever waits is to look again. */
+#define LOOK_AGAIN 1000000
+
+/* Buckets that a walk looks at before it lets others have the lock. */
+#define WALK_AT_ONCE 4096
 
 static struct inode **bucket(const struct inodes *t, uint64_t ino)
 {
@@ -67,6 +82,7 @@ static void grow(struct inodes *t)
 	free(t->buckets);
 	t->buckets = bigger.buckets;
 	t->bits = bigger.bits;
+	t->walk = 0; /* again from the start, past those that have been handed out */
 }
 
 static struct inode *find_or_add(struct inodes *t, uint64_t ino)
@@ -78,6 +94,7 @@ static struct inode *find_or_add(struct inodes *t, uint64_t ino)
 	if (!i)
 		return NULL;
 	i->ino = ino;
+	i->round = t->round;
 	if (t->n++ >> t->bits)
 		grow(t);
 	struct inode **to = bucket(t, ino);
@@ -95,6 +112,20 @@ static void unlink_stale(struct inodes *t, struct inode *i)
 	*(i->stale_next ? &i->stale_next->stale_prev : &t->stale_last) = i->stale_prev;
 }
 
+static int64_t drop_time(const struct inode *i)
+{
+	return INODES_DROP_INODE + (int64_t)i->pages * INODES_DROP_PAGE;
+}
+
+static void unlink_fill(struct inodes *t, struct inode *i)
+{
+	if (!i->fill.pos)
+		return;
+	t->drop_time -= drop_time(i);
+	i->pages = 0;
+	deadlines_remove(&t->fills, &i->fill);
+}
+
 /* Drops the entry if nobody uses it. True: it was an orphan. */
 static bool settle(struct inodes *t, struct inode *i)
 {
@@ -105,7 +136,7 @@ static bool settle(struct inodes *t, struct inode *i)
 		link = &(*link)->next;
 	*link = i->next;
 	t->n--;
-	deadlines_remove(&t->fills, &i->fill);
+	unlink_fill(t, i);
 	unlink_stale(t, i);
 	bool orphan = i->orphan;
 	free(i);
@@ -119,6 +150,7 @@ int inodes_new(struct inodes **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
 	t->bits = 10;
+	t->told = INT64_MAX;
 	t->buckets = calloc((size_t)1 << t->bits, sizeof(struct inode *));
 	if (!t->buckets || inodes_lookup(t, STORE_ROOT_INO) < 0) {
 		inodes_free(t);
@@ -243,6 +275,28 @@ bool inodes_take_suid(struct inodes *t, uint64_t ino)
 	return suid;
 }
 
+bool inodes_known(struct inodes *t, uint64_t ino)
+{
+	pthread_mutex_lock(&t->lock);
+	bool known = find(t, ino);
+	pthread_mutex_unlock(&t->lock);
+	return known;
+}
+
+/* The smallest range that has both. */
+static void join_ranges(struct inode *i, int64_t offset, int64_t len)
+{
+	int64_t from = offset < i->stale_offset ? offset : i->stale_offset;
+	if (len == 0 || i->stale_len == 0) {
+		len = 0;
+	} else {
+		int64_t end = offset + len, other = i->stale_offset + i->stale_len;
+		len = (end > other ? end : other) - from;
+	}
+	i->stale_offset = from;
+	i->stale_len = len;
+}
+
 static void note_stale(struct inodes *t, struct inode *i, int64_t offset, int64_t len)
 {
 	if (!i->noted) {
@@ -256,30 +310,71 @@ static void note_stale(struct inodes *t, struct inode *i, int64_t offset, int64_
 	} else if (i->stale_offset < 0) {
 		i->stale_offset = offset;
 		i->stale_len = len;
-	} else if (offset >= 0 && (offset != i->stale_offset || len != i->stale_len)) {
-		i->stale_offset = 0;
-		i->stale_len = 0;
+	} else if (offset >= 0) {
+		join_ranges(i, offset, len);
 	}
 }
 
-bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at)
+/* When the first of what is filled must be handed out, so that all are gone in time. */
+static int64_t first_moment(const struct inodes *t)
 {
-	bool first = false;
+	const struct deadline *d = deadlines_first(&t->fills);
+	return d ? d->at - t->drop_time : INT64_MAX;
+}
+
+/* Into the heap, if it is not there for an earlier moment. False: no memory. */
+static bool add_fill(struct inodes *t, struct inode *i, int64_t at)
+{
+	if (i->fill.pos && i->fill.at <= at)
+		return true;
+	uint32_t pages = i->pages;
+	unlink_fill(t, i);
+	i->fill.at = at;
+	if (deadlines_add(&t->fills, &i->fill) < 0)
+		return false;
+	i->pages = pages;
+	t->drop_time += drop_time(i);
+	return true;
+}
+
+static void add_pages(struct inodes *t, struct inode *i, uint64_t pages, uint64_t all)
+{
+	uint64_t sum = i->pages + pages < all ? i->pages + pages : all;
+	if (sum <= i->pages)
+		return;
+	t->drop_time -= drop_time(i);
+	i->pages = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+	t->drop_time += drop_time(i);
+}
+
+bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at, uint64_t pages, uint64_t all)
+{
+	bool look = false;
 	pthread_mutex_lock(&t->lock);
 	struct inode *i = find(t, ino);
-	if (i && (!i->fill.pos || at < i->fill.at)) {
-		deadlines_remove(&t->fills, &i->fill);
-		i->fill.at = at;
-		if (deadlines_add(&t->fills, &i->fill) < 0) {
-			/* No memory to remember it: then it goes at once. */
-			note_stale(t, i, 0, 0);
-			first = true;
-		} else {
-			first = deadlines_first(&t->fills) == &i->fill;
-		}
+	if (i && add_fill(t, i, at)) {
+		add_pages(t, i, pages, all);
+		/* Each fill makes the moment a little earlier: that alone is not worth a call. */
+		int64_t moment = first_moment(t);
+		look = moment < t->told - LOOK_AGAIN;
+		if (look)
+			t->told = moment;
+	} else if (i) {
+		/* No memory to remember it: then it goes at once. */
+		note_stale(t, i, 0, 0);
+		look = true;
 	}
 	pthread_mutex_unlock(&t->lock);
-	return first;
+	return look;
+}
+
+bool inodes_overdue(struct inodes *t, uint64_t ino, int64_t now)
+{
+	pthread_mutex_lock(&t->lock);
+	const struct inode *i = find(t, ino);
+	bool overdue = i && i->fill.pos && i->fill.at <= now;
+	pthread_mutex_unlock(&t->lock);
+	return overdue;
 }
 
 void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale)
@@ -291,24 +386,62 @@ void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale)
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool inodes_next_stale(struct inodes *t, int64_t now, struct inodes_stale *ret, int64_t *ret_next)
+void inodes_set_all_stale(struct inodes *t)
 {
 	pthread_mutex_lock(&t->lock);
-	struct deadline *d = deadlines_first(&t->fills);
-	if (d && d->at <= now)
-		note_stale(t, CONTAINER_OF(d, struct inode, fill), 0, 0);
-	struct inode *i = t->stale_first;
-	if (i) {
-		*ret = (struct inodes_stale){i->ino, i->stale_offset, i->stale_len};
-		unlink_stale(t, i);
-		/* All its data goes, so what is filled from now on counts anew. */
-		if (ret->offset == 0 && ret->len == 0)
-			deadlines_remove(&t->fills, &i->fill);
-	} else {
-		*ret_next = d ? d->at : INT64_MAX;
-	}
+	t->round++;
+	t->walking = true;
+	t->walk = 0;
 	pthread_mutex_unlock(&t->lock);
-	return i;
+}
+
+/* Notes the next of the walk, if it comes to one. */
+static void walk_on(struct inodes *t)
+{
+	size_t end = t->walk + WALK_AT_ONCE;
+	for (; t->walk < (size_t)1 << t->bits && t->walk < end; t->walk++) {
+		for (struct inode *i = t->buckets[t->walk]; i; i = i->next) {
+			if (i->round != t->round) {
+				note_stale(t, i, 0, 0);
+				return;
+			}
+		}
+	}
+	t->walking = t->walk < (size_t)1 << t->bits;
+}
+
+static struct inodes_stale take_stale(struct inodes *t)
+{
+	struct inode *i = t->stale_first;
+	const struct inodes_stale s = {i->ino, i->stale_offset, i->stale_len};
+	unlink_stale(t, i);
+	if (s.offset == 0 && s.len == 0) {
+		/* All its data goes, so what is filled from now on counts anew. */
+		unlink_fill(t, i);
+		i->round = t->round;
+	}
+	return s;
+}
+
+bool inodes_next_stale(struct inodes *t, int64_t now, struct inodes_stale *ret, int64_t *ret_next)
+{
+	bool found = false, go_on = true;
+	while (go_on) {
+		pthread_mutex_lock(&t->lock);
+		if (first_moment(t) <= now)
+			note_stale(t, CONTAINER_OF(deadlines_first(&t->fills), struct inode, fill),
+				0, 0);
+		if (!t->stale_first && t->walking)
+			walk_on(t);
+		found = t->stale_first;
+		go_on = !found && t->walking;
+		if (found)
+			*ret = take_stale(t);
+		else
+			*ret_next = t->told = first_moment(t);
+		pthread_mutex_unlock(&t->lock);
+	}
+	return found;
 }
 
 size_t inodes_count(struct inodes *t)

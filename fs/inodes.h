@@ -8,7 +8,8 @@
  *
  * What the kernel must drop is noted at the inode and handed out by inodes_next_stale(): since only
  * known inodes have anything in the kernel, this needs no queue that could overflow. Two notes on
- * one inode become one.
+ * one inode become one. When all of them must go, a walk over the table hands them out, which needs
+ * no memory either.
  *
  * Every function may be called from any thread; the lock inside is held for a moment only, and
  * nothing is called with it held.
@@ -49,12 +50,25 @@ void inodes_note_suid(struct inodes *t, uint64_t ino) NONNULL(1);
 /* Was it? Forgets it. */
 bool inodes_take_suid(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
 
+/* Does the kernel know it, or has it open? */
+bool inodes_known(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+
 /*
- * The kernel has got data of the inode which it may keep until `at` (monotonic nanoseconds). The
- * earliest such moment counts until the inode was handed out as stale. True: it is the earliest of
- * all inodes, so whoever waits for inodes_next_stale() must look again.
+ * The kernel has got `pages` pages of the inode, which has `all` of them, and may keep them until
+ * `at` (monotonic nanoseconds). The earliest such moment counts until the inode was handed out as
+ * stale. True: whoever waits for inodes_next_stale() must look again.
  */
-bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at) MUST_CHECK NONNULL(1);
+bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at, uint64_t pages,
+	uint64_t all) MUST_CHECK NONNULL(1);
+
+/* Should the kernel have dropped its data by `now`, and has not been told yet? */
+bool inodes_overdue(struct inodes *t, uint64_t ino, int64_t now) MUST_CHECK NONNULL(1);
+
+/* How long it takes the kernel to drop an inode, and each page of it, in nanoseconds; rather more
+ * (docs/measurements.md). All that is filled is handed out so much earlier that it is gone by its
+ * moment, also if it is all due at once. */
+#define INODES_DROP_INODE 50000
+#define INODES_DROP_PAGE 600
 
 /* What the kernel must drop of an inode: attributes always, and data from `offset` on, `len` bytes
  * or (0) all that follow; offset < 0: no data. As FUSE_NOTIFY_INVAL_INODE has it. */
@@ -64,8 +78,12 @@ struct inodes_stale {
 	int64_t len;
 };
 
-/* Notes it; nothing happens when the kernel does not know the inode. */
+/* Notes it; nothing happens when the kernel does not know the inode. Of two ranges it becomes the
+ * one that has both. */
 void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale) NONNULL(1, 2);
+
+/* Notes all of every inode that is known now. */
+void inodes_set_all_stale(struct inodes *t) NONNULL(1);
 
 /* Takes the next that is noted, or whose moment has come at `now`. False: none, and *ret_next is
  * the next moment (INT64_MAX: there is none). */

@@ -1,23 +1,56 @@
 /*
- * The notifier: the one thread that tells the kernel to drop what it has cached of an inode.
+ * The notifier: two threads that tell the kernel what to drop.
  *
- * A notification may wait for locks that the kernel holds while a request is under way, so it is
- * never sent from a request, nor with any lock of ours held, and no request waits for it. What
- * there is to send is noted at the inodes (inodes.h); this is only the thread and its bell.
+ * One of them is for inodes: attributes and pages. What there is to send is noted at the inodes
+ * (inodes.h); this is only the thread and its bell. The other one is for names, in a queue of
+ * NOTIFY_NAMES_MAX; when that is full, all names are dropped at once, which needs no queue.
+ *
+ * A notification may wait for locks that the kernel holds while a request is under way. It is never
+ * sent from a request, nor with a lock of ours held. What each may wait for, and why no circle is
+ * closed:
+ *
+ *   inode  The locks of its pages, and for pages that are being written back: held for READ, for
+ *          READLINK, and for WRITE of a mapping's pages. These requests are answered by the
+ *          thread that received them, at once, and hold no request thread up. It may also send
+ *          such a WRITE itself (a page that is dirty), which another thread answers.
+ *   name   The lock of the directory: held for every request about its names, and by whoever waits
+ *          meanwhile for the lock of a file in it (unlink, link, rename over it), which a WRITE to
+ *          that file may hold.
+ *
+ * Requests that wait for the notifier are those whose answer was left to it (notify_before): WRITE,
+ * FALLOCATE, COPY_FILE_RANGE and OPEN. They hold the lock of a file, never one of a page or of a
+ * directory. So they may wait for the thread of inodes, which never waits for what they hold; but
+ * not for the one of names: unlink holds the directory and waits for the file, a write holds
+ * the file and waits for its answer, and the thread of names waits for the directory. That is why
+ * there are two. Nobody waits for the thread of names.
+ *
+ * When all names are dropped the kernel takes no lock; the thread of inodes does it.
  */
 #pragma once
 
 #include "inodes.h"
 
+#include <stddef.h>
+
 struct notify;
 
-/* Sends one notification; called from the notifier's thread only. */
-typedef void notify_send_fn(void *arg, const struct inodes_stale *stale);
+#define NOTIFY_NAMES_MAX 4096u
 
-int notify_start(struct inodes *inodes, notify_send_fn *send, void *arg,
+/* How things are sent; called from the notifier's threads only. */
+struct notify_ops {
+	void (*inode)(void *arg, const struct inodes_stale *stale);
+	/* Entry `name` (terminated) of a directory is not to be believed any more; with `gone` it
+	 * is to be forgotten at once, so that what it was can be. */
+	void (*name)(void *arg, uint64_t parent, const char *name, size_t len, bool gone);
+	/* No entry of any directory is to be believed any more. */
+	void (*all_names)(void *arg);
+};
+
+/* `ops` must stay. -ENOMEM, -EAGAIN. */
+int notify_start(struct inodes *inodes, const struct notify_ops *ops, void *arg,
 	struct notify **ret) MUST_CHECK NONNULL(1, 2, 4);
 
-/* Ends the thread; what was not sent by now is not sent, and what comes after is not either.
+/* Ends the threads; what was not sent by now is not sent, and what comes after is not either.
  * Requests must still be answered while this waits: a notification may hang on one. Takes NULL. */
 void notify_halt(struct notify *n);
 
@@ -26,6 +59,14 @@ struct notify *notify_free(struct notify *n);
 
 /* Let the kernel drop, soon: len bytes from offset, 0: to the end; offset < 0: only attributes. */
 void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len) NONNULL(1);
+
+/* A name: what it was, or that it was not there; see notify_ops. It must not have NUL in it. */
+void notify_name(struct notify *n, uint64_t parent, const char *name, size_t len, bool gone)
+	NONNULL(1, 3);
+
+/* All names; all inodes that the kernel knows. */
+void notify_all_names(struct notify *n) NONNULL(1);
+void notify_all_inodes(struct notify *n) NONNULL(1);
 
 /* What is to be done when the kernel has dropped something. The memory is the caller's until `done`
  * is called, and no longer the notifier's then. */
@@ -36,12 +77,13 @@ struct notify_job {
 };
 
 /*
- * Sends job->stale and then calls job->done(job), on the notifier's thread; after notify_halt() it
+ * Sends job->stale and then calls job->done(job), on the thread of inodes; after notify_halt() it
  * only calls, at once. So a request can be answered after the kernel has dropped what is wrong, by
  * leaving the answer to `done` - if the kernel holds no lock for it that the drop waits for, as it
  * does for a page that is being written back and for a truncation.
  */
 void notify_before(struct notify *n, struct notify_job *job) NONNULL(1, 2);
 
-/* Data of the inode is about to be given to the kernel, which may keep it until `at`. */
-void notify_filled(struct notify *n, uint64_t ino, int64_t at) NONNULL(1);
+/* Data of the inode is about to be given to the kernel: see inodes_filled(). */
+void notify_filled(struct notify *n, uint64_t ino, int64_t at, uint64_t pages, uint64_t all)
+	NONNULL(1);

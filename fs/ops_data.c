@@ -5,7 +5,6 @@
  * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
  * and where the drop would wait for the answer, behind it. See notify.h.
  */
-#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -91,7 +90,6 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	(void)fi;
 	struct fs *fs = fs_of(req);
 	atomic_fetch_add_explicit(&fs->read_requests, 1, memory_order_relaxed);
-	int64_t now = clock_monotonic();
 	uint64_t start = (uint64_t)off;
 	uint64_t end = start + size;
 	if (off < 0 || start >= STORE_FILE_MAX || size == 0) {
@@ -112,7 +110,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		return;
 	}
 	/* Also for a handle without cache: a mapping of it is filled by the same requests. */
-	reply_filling(fs, ino, &span.attr, span.ttl_left, now);
+	reply_filling(fs, ino, &span.attr, span.ttl_left, size);
 	reply_span(req, ino, &span, start, end);
 	store_span_release(&span);
 }

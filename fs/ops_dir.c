@@ -3,7 +3,6 @@
  * store's id of the entry plus two; "." and ".." have 1 and 2. So a place stays good while entries
  * come and go.
  */
-#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -23,6 +22,7 @@ struct answer {
 	fuse_req_t req;
 	struct fs *fs;
 	bool plus;
+	int64_t ttl; /* of the directory */
 	char *buf;
 	size_t size;
 	size_t used;
@@ -45,7 +45,7 @@ static bool add(struct answer *a, const char *name, uint64_t ino, uint32_t type,
 		return false;
 	if (a->plus && attr) {
 		/* Counted only now that the kernel will get it. */
-		a->error = reply_make_entry(a->fs, attr, &entry);
+		a->error = reply_make_entry(a->fs, attr, a->ttl, &entry);
 		if (a->error < 0)
 			return false;
 		(void)!fuse_add_direntry_plus(a->req, at, room, name, &entry, (off_t)place);
@@ -99,7 +99,6 @@ static void fill(struct answer *a, uint64_t dir, uint64_t after)
 static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool plus)
 {
 	struct fs *fs = fs_of(req);
-	int64_t now = clock_monotonic();
 	struct answer a = {
 		.req = req, .fs = fs, .plus = plus, .size = size < ANSWER_MAX ? size : ANSWER_MAX};
 	struct store_attr attr;
@@ -108,6 +107,7 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 	if (r == 0 && !a.buf)
 		r = -ENOMEM;
 	if (r == 0) {
+		a.ttl = reply_ttl(fs, &attr);
 		fill(&a, dir, (uint64_t)off);
 		/* What there is goes out; the error comes again when the kernel goes on. */
 		r = a.used ? 0 : a.error;
@@ -119,7 +119,7 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 	else
 		/* Not before: the kernel locks nothing until it keeps what it got, so a drop that
 		 * came earlier would miss it. */
-		reply_filling(fs, dir, &attr, INT64_MAX, now);
+		reply_filling(fs, dir, &attr, INT64_MAX, a.used);
 	free(a.buf);
 }
 

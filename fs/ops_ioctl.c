@@ -46,6 +46,7 @@ static void reply_stats(fuse_req_t req)
 	store_stats(fs->store, &stats);
 	stats.read_requests = atomic_load_explicit(&fs->read_requests, memory_order_relaxed);
 	stats.write_requests = atomic_load_explicit(&fs->write_requests, memory_order_relaxed);
+	stats.outside_changes = atomic_load_explicit(&fs->outside_changes, memory_order_relaxed);
 
 	struct recordfs_stats s = {.version = RECORDFS_CONTROL_VERSION, .n = RECORDFS_STATS_COUNT};
 	unsigned i = 0;

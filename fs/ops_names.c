@@ -1,7 +1,6 @@
 /*
  * Operations on names: look up, create, link, unlink, rename.
  */
-#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -19,10 +18,10 @@ static struct change_name name_of(const char *name)
 static void reply_no_entry(fuse_req_t req, uint64_t parent)
 {
 	struct fs *fs = fs_of(req);
-	struct store_attr dir;
-	struct fuse_entry_param none = {0};
-	if (store_getattr(fs->store, parent, &dir) == 0)
-		none.entry_timeout = (double)reply_ttl(fs, &dir) / 1e9;
+	int64_t ttl = reply_dir_ttl(fs, parent);
+	if (ttl > fs->entry_ttl_max)
+		ttl = fs->entry_ttl_max;
+	struct fuse_entry_param none = {.entry_timeout = reply_timeout(fs, ttl, 0)};
 	if (none.entry_timeout > 0)
 		fuse_reply_entry(req, &none);
 	else
@@ -39,8 +38,9 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		r = store_getattr(fs_of(req)->store, parent, &attr);
 	else
 		r = store_lookup(fs_of(req)->store, parent, name, strlen(name), &attr);
-	if (r == 0)
-		reply_entry(req, OP_LOOKUP, &attr);
+	if (r == 0) /* of an inode that may not be kept the entry may not either */
+		reply_entry(req, OP_LOOKUP, &attr,
+			reply_ttl(fs_of(req), &attr) ? reply_dir_ttl(fs_of(req), parent) : 0);
 	else if (r == -ENOENT)
 		reply_no_entry(req, parent);
 	else
@@ -70,7 +70,8 @@ static void make(fuse_req_t req, const struct change_create *create)
 	if (r < 0)
 		reply_error(req, OP_MKNOD, r);
 	else
-		reply_entry(req, OP_MKNOD, &c.touched[0]);
+		reply_entry(req, OP_MKNOD, &c.touched[0],
+			reply_dir_ttl_of(fs_of(req), create->parent, &c));
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -110,7 +111,6 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct fs *fs = fs_of(req);
-	int64_t now = clock_monotonic();
 	char target[STORE_TARGET_MAX + 1];
 	struct store_attr attr;
 	int r = store_readlink(fs->store, ino, target, sizeof target);
@@ -121,7 +121,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	/* The kernel keeps targets as it keeps data: until it is told to drop them. */
-	reply_filling(fs, ino, &attr, INT64_MAX, now);
+	reply_filling(fs, ino, &attr, INT64_MAX, sizeof target);
 	fuse_reply_readlink(req, target);
 }
 
@@ -173,5 +173,6 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 	if (r < 0)
 		reply_error(req, OP_LINK, r);
 	else
-		reply_entry(req, OP_LINK, &c.touched[0]);
+		reply_entry(
+			req, OP_LINK, &c.touched[0], reply_dir_ttl_of(fs_of(req), new_parent, &c));
 }

@@ -20,7 +20,8 @@ static void choose_caching(
 {
 	bool cached = (fi->flags & O_ACCMODE) == O_RDONLY && reply_ttl(fs, attr) > 0;
 	fi->direct_io = !cached;
-	fi->keep_cache = cached;
+	/* What should have gone already, the notifier being late, goes with the opening. */
+	fi->keep_cache = cached && !inodes_overdue(fs->inodes, attr->ino, clock_monotonic());
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
 	fi->parallel_direct_writes = 1;
 #endif
@@ -37,9 +38,11 @@ static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 #else
 static int reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	struct fuse_open_out out = {.fh = fi->fh,
-		.open_flags = fi->keep_cache ? FOPEN_KEEP_CACHE
-					     : FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES};
+	struct fuse_open_out out = {.fh = fi->fh};
+	if (fi->direct_io)
+		out.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+	else if (fi->keep_cache)
+		out.open_flags = FOPEN_KEEP_CACHE;
 	return fuse_reply_buf(req, (const char *)&out, sizeof out);
 }
 #endif
@@ -78,11 +81,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_close(fs, ino);
 }
 
-static void reply_create(fuse_req_t req, struct fuse_file_info *fi, const struct store_attr *attr)
+static void reply_create(
+	fuse_req_t req, struct fuse_file_info *fi, const struct store_attr *attr, int64_t dir_ttl)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry;
-	int r = reply_make_entry(fs, attr, &entry);
+	int r = reply_make_entry(fs, attr, dir_ttl, &entry);
 	if (r < 0) {
 		reply_close(fs, attr->ino);
 		reply_error(req, OP_OPEN, r);
@@ -116,7 +120,7 @@ void op_create(
 	if (r < 0)
 		reply_error(req, OP_OPEN, r);
 	else
-		reply_create(req, fi, &attr);
+		reply_create(req, fi, &attr, reply_dir_ttl_of(fs, parent, &c));
 }
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
@@ -139,7 +143,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 		return;
 	}
 	choose_caching(fs, &c.touched[0], fi);
-	reply_create(req, fi, &c.touched[0]);
+	reply_create(req, fi, &c.touched[0], 0); /* no name, no entry */
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Inodes of one transaction. */
@@ -15,6 +16,7 @@
 struct reaper {
 	struct store *store; /* constant */
 	pthread_t thread;
+	atomic_bool left_some;
 
 	pthread_mutex_t lock; /* over all below; never held while the store works */
 	pthread_cond_t work;
@@ -34,7 +36,7 @@ static bool may_retry(int result)
 
 /* One piece of each; keeps in inos[] those that have more, and returns how many. Those that failed
  * but may be tried again are in failed[]. */
-static size_t reap(struct store *store, uint64_t *inos, size_t n, uint64_t *failed, size_t *ret_n)
+static size_t reap(struct reaper *r, uint64_t *inos, size_t n, uint64_t *failed, size_t *ret_n)
 {
 	struct change changes[BATCH];
 	struct change *all[BATCH] = {0};
@@ -43,13 +45,15 @@ static size_t reap(struct store *store, uint64_t *inos, size_t n, uint64_t *fail
 			.kind = CHANGE_REAP, .now = clock_wall(), .reap.ino = inos[i]};
 		all[i] = &changes[i];
 	}
-	store_apply(store, all, n, false);
+	store_apply(r->store, all, n, false);
 	size_t left = 0, n_failed = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (may_retry(changes[i].result))
 			failed[n_failed++] = inos[i];
 		else if (changes[i].result == 0 && changes[i].reap.more)
 			inos[left++] = inos[i];
+		else if (changes[i].result == 0 && changes[i].n_touched == 0)
+			atomic_store(&r->left_some, true);
 	}
 	*ret_n = n_failed;
 	return left;
@@ -108,7 +112,7 @@ static void *run(void *arg)
 	size_t n = 0, n_failed;
 	while ((n = take(r, inos, n)) > 0 && !out_of_time(r)) {
 		size_t tried = n;
-		n = reap(r->store, inos, n, failed, &n_failed);
+		n = reap(r, inos, n, failed, &n_failed);
 		if (n_failed)
 			put_back(r, failed, n_failed, n_failed == tried);
 	}
@@ -148,8 +152,13 @@ void reaper_add(struct reaper *r, uint64_t ino)
 	bool full = !enqueue(r, ino);
 	pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
-	while (full && reap(r->store, &ino, 1, &failed, &n_failed))
+	while (full && reap(r, &ino, 1, &failed, &n_failed))
 		;
+}
+
+bool reaper_left_some(struct reaper *r)
+{
+	return atomic_exchange(&r->left_some, false);
 }
 
 struct reaper *reaper_stop(struct reaper *r, int64_t patience)

@@ -17,6 +17,9 @@ int reaper_start(struct store *store, struct reaper **ret) MUST_CHECK NONNULL(1,
 #define REAPER_QUEUE_MAX 16384u
 void reaper_add(struct reaper *r, uint64_t ino) NONNULL(1);
 
+/* Has the store left orphans to others since the last call, which may come back from them? */
+bool reaper_left_some(struct reaper *r) MUST_CHECK NONNULL(1);
+
 /* Deletes what waits, for at most `patience` nanoseconds, then ends the thread and frees it; the
  * rest stays an orphan for the next mount. Takes NULL. Returns NULL. */
 struct reaper *reaper_stop(struct reaper *r, int64_t patience);

@@ -12,12 +12,24 @@
 
 /* A record that may not be cached can still be mapped, and a mapping is a cache: it is dropped this
  * often (in nanoseconds). */
-#define MAPPING_TTL 100000000
+#define MAPPING_TTL 50000000
 
 /* Numbers of deleted inodes are not given out again, so one generation is enough. */
 #define GENERATION 1
 
 static struct log_limit failures = LOG_LIMIT_INIT;
+
+/* The request that this thread processes. */
+static _Thread_local struct {
+	int64_t begun; /* monotonic nanoseconds */
+	uint_least64_t outside_changes;
+} current;
+
+void reply_begin(struct fs *fs)
+{
+	current.begun = clock_monotonic();
+	current.outside_changes = atomic_load(&fs->outside_changes);
+}
 
 bool reply_name_fits(fuse_req_t req, const char *name)
 {
@@ -90,10 +102,16 @@ int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
 	return attr->ttl < 0 ? fs->options->cache_ttl_ns : attr->ttl;
 }
 
-double reply_timeout(const struct fs *fs, const struct store_attr *attr)
+/* Has the store told of something since the request was begun? */
+static bool outdated(const struct fs *fs)
 {
-	int64_t left = reply_ttl(fs, attr) - attr->age;
-	return left > 0 ? (double)left / 1e9 : 0;
+	return atomic_load(&fs->outside_changes) != current.outside_changes;
+}
+
+double reply_timeout(const struct fs *fs, int64_t ttl, int64_t age)
+{
+	int64_t left = ttl - age - (clock_monotonic() - current.begun);
+	return left > 0 && !outdated(fs) ? (double)left / 1e9 : 0;
 }
 
 void reply_stat(const struct store_attr *attr, struct stat *ret)
@@ -125,11 +143,31 @@ void reply_attr(fuse_req_t req, const struct store_attr *attr)
 	struct stat st;
 	reply_stat(attr, &st);
 	note_suid(fs_of(req), attr);
-	fuse_reply_attr(req, &st, reply_timeout(fs_of(req), attr));
+	struct fs *fs = fs_of(req);
+	fuse_reply_attr(req, &st, reply_timeout(fs, reply_ttl(fs, attr), attr->age));
 }
 
-int reply_make_entry(struct fs *fs, const struct store_attr *attr, struct fuse_entry_param *ret)
+static int64_t least(int64_t a, int64_t b)
 {
+	return a < b ? a : b;
+}
+
+int64_t reply_dir_ttl(struct fs *fs, uint64_t dir)
+{
+	struct store_attr attr;
+	return store_getattr(fs->store, dir, &attr) == 0 ? reply_ttl(fs, &attr) : 0;
+}
+
+int64_t reply_dir_ttl_of(struct fs *fs, uint64_t dir, const struct change *c)
+{
+	const struct store_attr *attr = change_touched(c, dir);
+	return attr ? reply_ttl(fs, attr) : reply_dir_ttl(fs, dir);
+}
+
+int reply_make_entry(
+	struct fs *fs, const struct store_attr *attr, int64_t dir_ttl, struct fuse_entry_param *ret)
+{
+	int64_t ttl = reply_ttl(fs, attr);
 	int r = inodes_lookup(fs->inodes, attr->ino);
 	if (r < 0)
 		return r;
@@ -137,18 +175,19 @@ int reply_make_entry(struct fs *fs, const struct store_attr *attr, struct fuse_e
 	*ret = (struct fuse_entry_param){
 		.ino = attr->ino,
 		.generation = GENERATION,
-		.attr_timeout = reply_timeout(fs, attr),
-		.entry_timeout = reply_timeout(fs, attr),
+		.attr_timeout = reply_timeout(fs, ttl, attr->age),
+		.entry_timeout =
+			reply_timeout(fs, least(least(ttl, dir_ttl), fs->entry_ttl_max), 0),
 	};
 	reply_stat(attr, &ret->attr);
 	return 0;
 }
 
-void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr)
+void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr, int64_t dir_ttl)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry;
-	int r = reply_make_entry(fs, attr, &entry);
+	int r = reply_make_entry(fs, attr, dir_ttl, &entry);
 	if (r < 0) {
 		reply_error(req, op, r);
 		return;
@@ -170,14 +209,13 @@ void reply_close(struct fs *fs, uint64_t ino)
 }
 
 void reply_filling(
-	struct fs *fs, uint64_t ino, const struct store_attr *attr, int64_t left, int64_t now)
+	struct fs *fs, uint64_t ino, const struct store_attr *attr, int64_t left, uint64_t bytes)
 {
 	int64_t ttl = reply_ttl(fs, attr);
 	if (ttl == 0)
 		ttl = MAPPING_TTL;
-	else if (left < ttl)
-		ttl = left;
-	notify_filled(fs->notify, ino, now + ttl);
+	notify_filled(fs->notify, ino, current.begun + least(ttl, left),
+		bytes / STORE_BLOCK_SIZE + 1, attr->size / STORE_BLOCK_SIZE + 1);
 }
 
 static const char *cause(int error)

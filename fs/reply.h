@@ -13,6 +13,10 @@ static inline struct fs *fs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+/* Before a request is processed, on its thread. What it answers is counted as read now; and when
+ * the store tells of a change by others until it answers, the kernel may not keep it. */
+void reply_begin(struct fs *fs) NONNULL(1);
+
 /* Are names of this length possible? Else the request is answered: ENAMETOOLONG. */
 bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 
@@ -47,28 +51,39 @@ void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64
  * except those that are for reply_log_failure(). */
 void reply_error(fuse_req_t req, enum fs_op op, int error) NONNULL(1);
 
-/* The TTL of the inode in nanoseconds, and how long (in seconds) the kernel may keep these
- * attributes of it: the TTL less the time that they were cached already. */
+/* The TTL of the inode in nanoseconds, and how long (in seconds) the kernel may keep what has been
+ * read since reply_begin() and has a TTL of `ttl`, of which `age` was spent in a cache. */
 int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
-double reply_timeout(const struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
+double reply_timeout(const struct fs *fs, int64_t ttl, int64_t age) MUST_CHECK NONNULL(1);
 
 void reply_stat(const struct store_attr *attr, struct stat *ret) NONNULL(1, 2);
 void reply_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
 
-/* An entry for the kernel, counted as a lookup. -ENOMEM. When the kernel does not take it:
- * reply_forget(fs, ino, 1). */
-int reply_make_entry(struct fs *fs, const struct store_attr *attr,
-	struct fuse_entry_param *ret) MUST_CHECK NONNULL(1, 2, 3);
-void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr) NONNULL(1, 3);
+/*
+ * An entry for the kernel, counted as a lookup. It holds for the TTL of its inode, but no longer
+ * than for that of its directory, `dir_ttl`. -ENOMEM. When the kernel does not take it:
+ * reply_forget(fs, ino, 1).
+ */
+int reply_make_entry(struct fs *fs, const struct store_attr *attr, int64_t dir_ttl,
+	struct fuse_entry_param *ret) MUST_CHECK NONNULL(1, 2, 4);
+void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr, int64_t dir_ttl)
+	NONNULL(1, 3);
+
+/* The TTL of a directory; 0 when the store does not say. Of one that a change has touched it is
+ * known. */
+int64_t reply_dir_ttl(struct fs *fs, uint64_t dir) MUST_CHECK NONNULL(1);
+int64_t reply_dir_ttl_of(struct fs *fs, uint64_t dir, const struct change *c) MUST_CHECK
+	NONNULL(1, 3);
 
 /* The kernel dropped `n` lookups, one handle. */
 void reply_forget(struct fs *fs, uint64_t ino, uint64_t n) NONNULL(1);
 void reply_close(struct fs *fs, uint64_t ino) NONNULL(1);
 
-/* The kernel may keep what it is about to be given of the inode: for its TTL from `now` on, but not
- * longer than what is left of a TTL, if it came from a cache (nanoseconds). */
+/* The kernel may keep what it is about to be given of the inode, `bytes` of it: for its TTL since
+ * reply_begin(), but not longer than what is left of a TTL, if it came from a cache (nanoseconds).
+ */
 void reply_filling(struct fs *fs, uint64_t ino, const struct store_attr *attr, int64_t left,
-	int64_t now) NONNULL(1, 3);
+	uint64_t bytes) NONNULL(1, 3);
 
 /* One line, not too many of them, about what failed: which record, where, why. */
 void reply_log_failure(struct fs *fs, enum fs_op op, uint64_t ino, int64_t offset, int error)

@@ -4,7 +4,10 @@
 #include "init_patch.h"
 #include "log.h"
 #include "loop.h"
+#include "reply.h"
 #include "stack.h"
+#include "tell.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +29,7 @@ struct session {
 	struct fs fs;
 	struct fuse_session *se;
 	struct loop *loop;
+	struct watch *watch;
 	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
 	atomic_bool ended;
 	bool created; /* the store's file was made by this run */
@@ -63,15 +67,27 @@ __attribute__((format(printf, 2, 0))) static void log_fuse(
 		log_line(LOG_WARNING, "%s", line);
 }
 
-static void send_stale(void *arg, const struct inodes_stale *stale)
+static void send_inode(void *arg, const struct inodes_stale *stale)
 {
 	const struct session *s = arg;
-	int r = fuse_lowlevel_notify_inval_inode(s->se, stale->ino, stale->offset, stale->len);
-	/* The kernel may have forgotten the inode meanwhile, or be about to go. */
-	if (r < 0 && r != -ENOENT && r != -ENOTCONN && r != -ENODEV && r != -EBADF)
-		log_line(LOG_ERR, "the kernel could not be told to drop inode %llu: %s",
-			(unsigned long long)stale->ino, strerror(-r));
+	tell_inode(s->se, stale);
 }
+
+static void send_name(void *arg, uint64_t parent, const char *name, size_t len, bool gone)
+{
+	const struct session *s = arg;
+	tell_name(s->se, parent, name, len, gone);
+}
+
+static void send_all_names(void *arg)
+{
+	const struct session *s = arg;
+	if (s->fs.entry_ttl_max == INT64_MAX)
+		tell_all_names(s->se);
+}
+
+static const struct notify_ops notify_ops = {
+	.inode = send_inode, .name = send_name, .all_names = send_all_names};
 
 static int receive(void *arg, void *buf)
 {
@@ -82,6 +98,7 @@ static int receive(void *arg, void *buf)
 static void process(void *arg, void *buf)
 {
 	struct session *s = arg;
+	reply_begin(&s->fs);
 	fuse_session_process_buf(s->se, buf);
 }
 
@@ -201,10 +218,12 @@ static int start(struct session *s)
 		r = serve_init(s);
 	if (r < 0)
 		return r;
-	r = notify_start(s->fs.inodes, send_stale, s, &s->fs.notify);
+	r = notify_start(s->fs.inodes, &notify_ops, s, &s->fs.notify);
 	if (r == 0)
 		r = loop_start(
 			&loop_ops, s, s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
+	if (r == 0)
+		r = watch_start(&s->fs, &s->watch);
 	return r < 0 ? fail(s, r, "cannot start a thread: %s", strerror(-r)) : 0;
 }
 
@@ -223,6 +242,7 @@ static void reap_rest(struct session *s)
 /* Takes down what there is, in reverse order. */
 static void stop(struct session *s)
 {
+	s->watch = watch_stop(s->watch);
 	notify_halt(s->fs.notify);
 	s->loop = loop_stop(s->loop);
 	if (s->se) {

@@ -96,6 +96,7 @@ static int add_cache(const struct options *o, void (*before_blocking)(void *arg)
 		.ttl_ns = o->cache_ttl_ns,
 		.sync = levels[o->sync],
 		.drop_on_error = o->drop_on_error,
+		.blind = o->watch_ns == 0,
 		.update_fault = o->fault ? fault_cache_update : NULL,
 		.update_fault_arg = below,
 		.before_blocking = before_blocking};

@@ -25,47 +25,129 @@ static struct {
 	pthread_cond_t changed;
 	unsigned sent;
 	struct inodes_stale last;
+	unsigned all_names;
+	unsigned names;
+	uint64_t parent;
+	char name[256];
+	bool gone;
+	bool blocked; /* names are not taken for now */
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static void send_to_sink(void *arg, const struct inodes_stale *stale)
+static void send_inode(void *arg, const struct inodes_stale *stale)
 {
 	(void)arg;
 	pthread_mutex_lock(&sink.lock);
 	sink.sent++;
 	sink.last = *stale;
-	pthread_cond_signal(&sink.changed);
+	pthread_cond_broadcast(&sink.changed);
 	pthread_mutex_unlock(&sink.lock);
 }
 
-static void wait_for_sent(unsigned n)
+static void send_name(void *arg, uint64_t parent, const char *name, size_t len, bool gone)
+{
+	(void)arg;
+	pthread_mutex_lock(&sink.lock);
+	while (sink.blocked)
+		pthread_cond_wait(&sink.changed, &sink.lock);
+	assert_int_equal(strlen(name), len);
+	sink.names++;
+	sink.parent = parent;
+	memcpy(sink.name, name, len + 1);
+	sink.gone = gone;
+	pthread_cond_broadcast(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static void send_all_names(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&sink.lock);
+	sink.all_names++;
+	pthread_cond_broadcast(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static const struct notify_ops sink_ops = {
+	.inode = send_inode, .name = send_name, .all_names = send_all_names};
+
+static void wait_for(const unsigned *count, unsigned n)
 {
 	pthread_mutex_lock(&sink.lock);
-	while (sink.sent < n)
+	while (*count < n)
 		pthread_cond_wait(&sink.changed, &sink.lock);
 	pthread_mutex_unlock(&sink.lock);
+}
+
+static void block_names(bool blocked)
+{
+	pthread_mutex_lock(&sink.lock);
+	sink.blocked = blocked;
+	pthread_cond_broadcast(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static struct notify *start_notify(struct inodes **ret_inodes)
+{
+	struct notify *n = NULL;
+	sink.sent = sink.all_names = sink.names = 0;
+	sink.last = (struct inodes_stale){0};
+	assert_int_equal(inodes_new(ret_inodes), 0);
+	assert_int_equal(notify_start(*ret_inodes, &sink_ops, NULL, &n), 0);
+	return n;
 }
 
 static void notes_are_sent_by_the_thread(void **state)
 {
 	(void)state;
 	struct inodes *t = NULL;
-	struct notify *n = NULL;
-	sink.sent = 0;
-	assert_int_equal(inodes_new(&t), 0);
-	assert_int_equal(notify_start(t, send_to_sink, NULL, &n), 0);
+	struct notify *n = start_notify(&t);
 	notify_stale(n, 1, 4096, 100);
-	wait_for_sent(1);
+	wait_for(&sink.sent, 1);
 	assert_int_equal(sink.last.ino, 1);
 	assert_int_equal(sink.last.offset, 4096);
-	notify_filled(n, 1, clock_monotonic() + 1000000);
-	wait_for_sent(2);
+	notify_filled(n, 1, clock_monotonic() + 1000000, 1, 1);
+	wait_for(&sink.sent, 2);
 	assert_int_equal(sink.last.offset, 0);
 	assert_int_equal(sink.last.len, 0);
-	notify_filled(n, 1, INT64_MAX - 1); /* does not keep it from ending */
+	assert_int_equal(inodes_lookup(t, 2), 0);
+	notify_all_inodes(n);
+	wait_for(&sink.sent, 4);
+	notify_filled(n, 1, INT64_MAX - 1, 1, 1); /* does not keep it from ending */
 	notify_halt(n);
 	notify_stale(n, 1, 0, 0); /* comes too late, does no harm */
 	n = notify_free(n);
-	assert_int_equal(sink.sent, 2);
+	assert_int_equal(sink.sent, 4);
+	inodes_free(t);
+}
+
+static void names_are_sent_by_a_thread_of_their_own(void **state)
+{
+	(void)state;
+	struct inodes *t = NULL;
+	struct notify *n = start_notify(&t);
+	notify_name(n, 99, "unknown", 7, true); /* the kernel knows nothing of the directory */
+	notify_name(n, 1, "name is longer", 4, true);
+	wait_for(&sink.names, 1);
+	assert_int_equal(sink.parent, 1);
+	assert_string_equal(sink.name, "name");
+	assert_true(sink.gone);
+	/* Inodes go on while a name has to wait; names that are too many are dropped all at once.
+	 */
+	block_names(true);
+	for (unsigned i = 0; i < NOTIFY_NAMES_MAX + 2; i++)
+		notify_name(n, 1, "x", 1, false);
+	wait_for(&sink.all_names, 1);
+	notify_stale(n, 1, 0, 0);
+	wait_for(&sink.sent, 1);
+	block_names(false);
+	wait_for(&sink.names, 1 + NOTIFY_NAMES_MAX);
+	assert_false(sink.gone);
+	/* What waits at the end is not sent. */
+	block_names(true);
+	notify_name(n, 1, "x", 1, false);
+	notify_name(n, 1, "x", 1, false);
+	block_names(false);
+	n = notify_free(n);
 	inodes_free(t);
 }
 
@@ -76,7 +158,7 @@ static void drop_is_sent(struct notify_job *job)
 	if (job->stale.ino == 1) /* else it came after the end, and nothing was sent */
 		assert_int_equal(sink.last.ino, 1);
 	sink.sent += 100;
-	pthread_cond_signal(&sink.changed);
+	pthread_cond_broadcast(&sink.changed);
 	pthread_mutex_unlock(&sink.lock);
 }
 
@@ -84,18 +166,15 @@ static void a_drop_can_come_before_an_answer(void **state)
 {
 	(void)state;
 	struct inodes *t = NULL;
-	struct notify *n = NULL;
+	struct notify *n = start_notify(&t);
 	struct notify_job job = {.stale = {1, 4096, 8192}, .done = drop_is_sent};
-	sink.sent = 0;
-	sink.last = (struct inodes_stale){0};
-	assert_int_equal(inodes_new(&t), 0);
-	assert_int_equal(notify_start(t, send_to_sink, NULL, &n), 0);
+	/* A name that has to wait does not keep it. */
+	block_names(true);
+	notify_name(n, 1, "x", 1, false);
 	notify_before(n, &job);
-	pthread_mutex_lock(&sink.lock);
-	while (sink.sent < 101)
-		pthread_cond_wait(&sink.changed, &sink.lock);
+	wait_for(&sink.sent, 101);
 	assert_int_equal(sink.last.offset, 4096);
-	pthread_mutex_unlock(&sink.lock);
+	block_names(false);
 	notify_halt(n);
 	job.stale.ino = 2;
 	notify_before(n, &job);
@@ -259,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(notes_are_sent_by_the_thread),
+		cmocka_unit_test(names_are_sent_by_a_thread_of_their_own),
 		cmocka_unit_test(a_drop_can_come_before_an_answer),
 		cmocka_unit_test(orphans_are_deleted),
 		cmocka_unit_test(what_failed_is_tried_again),

@@ -125,47 +125,109 @@ static void notes_come_out_in_order(void **state)
 	assert_false(next(t, 0, &s));
 }
 
-static void two_ranges_become_the_whole(void **state)
+static void expect_stale(struct inodes *t, uint64_t ino, int64_t offset, int64_t len)
+{
+	struct inodes_stale s;
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.ino, ino);
+	assert_int_equal(s.offset, offset);
+	assert_int_equal(s.len, len);
+}
+
+static void two_ranges_become_the_one_that_has_both(void **state)
 {
 	struct inodes *t = *state;
 	struct inodes_stale s;
-	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
-	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
-	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
-	assert_true(next(t, 0, &s));
-	assert_int_equal(s.offset, 4096);
-	assert_int_equal(s.len, 10);
-	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
-	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
-	inodes_set_stale(t, &(struct inodes_stale){1, 8192, 10});
-	assert_true(next(t, 0, &s));
-	assert_int_equal(s.offset, 0);
-	assert_int_equal(s.len, 0);
-	assert_false(next(t, 0, &s));
+	const struct inodes_stale attr = {1, -1, 0}, one = {1, 4096, 4096}, other = {1, 12288, 10},
+				  rest = {1, 8192, 0}, all = {1, 0, 0};
+	const struct inodes_stale *const notes[][3] = {{&one, &one, &attr}, {&attr, &attr, &one},
+		{&one, &other, &one}, {&other, &one, &attr}, {&one, &rest, &other},
+		{&rest, &other, &one}, {&rest, &all, &attr}};
+	const int64_t wanted[][2] = {{4096, 4096}, {4096, 4096}, {4096, 8202}, {4096, 8202},
+		{4096, 0}, {4096, 0}, {0, 0}};
+	for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(notes[i]); k++)
+			inodes_set_stale(t, notes[i][k]);
+		expect_stale(t, 1, wanted[i][0], wanted[i][1]);
+		assert_false(next(t, 0, &s));
+	}
 }
 
-static void what_was_filled_goes_when_its_time_has_come(void **state)
+static void all_are_handed_out_once(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	enum { N = 20000 };
+	static bool seen[N + 1000];
+	for (uint64_t ino = 2; ino < N; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	inodes_set_stale(t, &(struct inodes_stale){7, 0, 0});
+	inodes_set_stale(t, &(struct inodes_stale){8, -1, 0});
+	inodes_set_all_stale(t);
+	for (uint64_t n = 0; next(t, 0, &s); n++) {
+		bool again = s.ino == 8 && s.offset < 0; /* a note of its own, before */
+		assert_true(s.ino < N && (!seen[s.ino] || again));
+		seen[s.ino] = !again;
+		if (n < 1000) /* those that come meanwhile, and make the table grow, are new */
+			assert_int_equal(inodes_lookup(t, N + n), 0);
+	}
+	for (uint64_t ino = 1; ino < N; ino++)
+		assert_true(seen[ino]);
+	inodes_set_all_stale(t);
+	assert_true(next(t, 0, &s));
+}
+
+#define S 1000000000
+
+static void what_was_filled_goes_before_its_time_has_come(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	const int64_t one = INODES_DROP_INODE + INODES_DROP_PAGE;
+	int64_t at = 0;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_true(inodes_filled(t, 5, 100 * (int64_t)S, 1, 1));
+	assert_false(inodes_filled(t, 1, 220 * (int64_t)S, 1, 1));
+	assert_false(inodes_filled(t, 1, 200 * (int64_t)S, 1, 1)); /* the earliest counts */
+	assert_false(inodes_filled(t, 1, 210 * (int64_t)S, 1, 1));
+	assert_false(inodes_next_stale(t, 99 * (int64_t)S, &s, &at));
+	assert_int_equal(at, 100 * (int64_t)S - 2 * one);
+	assert_true(inodes_next_stale(t, at, &s, &at));
+	assert_int_equal(s.ino, 5);
+	assert_int_equal(s.offset, 0);
+	assert_int_equal(s.len, 0);
+	assert_false(inodes_next_stale(t, 100 * (int64_t)S, &s, &at));
+	assert_int_equal(at, 200 * (int64_t)S - one);
+	assert_true(inodes_filled(t, 5, 150 * (int64_t)S, 1, 1)); /* counts anew */
+	assert_false(inodes_overdue(t, 5, 149 * (int64_t)S));
+	assert_true(inodes_overdue(t, 5, 150 * (int64_t)S));
+	assert_true(inodes_next_stale(t, 500 * (int64_t)S, &s, &at));
+	assert_true(inodes_next_stale(t, 500 * (int64_t)S, &s, &at));
+	assert_false(inodes_overdue(t, 5, 150 * (int64_t)S));
+	assert_false(inodes_next_stale(t, 500 * (int64_t)S, &s, &at));
+	assert_int_equal(at, INT64_MAX);
+}
+
+/* So much earlier that all of it is gone in time; each page counts, but none twice. */
+static void much_that_was_filled_goes_earlier(void **state)
 {
 	struct inodes *t = *state;
 	struct inodes_stale s;
 	int64_t at = 0;
-	assert_int_equal(inodes_lookup(t, 5), 0);
-	assert_true(inodes_filled(t, 5, 100));
-	assert_false(inodes_filled(t, 1, 220));
-	assert_false(inodes_filled(t, 1, 200)); /* the earliest counts */
-	assert_false(inodes_filled(t, 1, 210));
-	assert_false(inodes_next_stale(t, 99, &s, &at));
-	assert_int_equal(at, 100);
-	assert_true(inodes_next_stale(t, 100, &s, &at));
-	assert_int_equal(s.ino, 5);
-	assert_int_equal(s.offset, 0);
-	assert_int_equal(s.len, 0);
-	assert_false(inodes_next_stale(t, 100, &s, &at));
-	assert_int_equal(at, 200);
-	assert_true(inodes_filled(t, 5, 150)); /* counts anew */
-	assert_true(inodes_next_stale(t, 500, &s, &at));
-	assert_true(inodes_next_stale(t, 500, &s, &at));
-	assert_false(inodes_next_stale(t, 500, &s, &at));
+	for (uint64_t ino = 5; ino < 1005; ino++) {
+		assert_int_equal(inodes_lookup(t, ino), 0);
+		(void)!inodes_filled(t, ino, 100 * (int64_t)S, 0, 100);
+	}
+	assert_false(inodes_next_stale(t, 0, &s, &at));
+	assert_int_equal(at, 100 * (int64_t)S - 1000 * (int64_t)INODES_DROP_INODE);
+	assert_true(inodes_filled(t, 5, 200 * (int64_t)S, 2000000, 1500000));
+	assert_false(inodes_filled(t, 5, 200 * (int64_t)S, 2000000, 1500000));
+	assert_false(inodes_next_stale(t, 0, &s, &at));
+	assert_int_equal(at, 100 * (int64_t)S - 1000 * (int64_t)INODES_DROP_INODE -
+				     1500000 * (int64_t)INODES_DROP_PAGE);
+	for (uint64_t ino = 5; ino < 1005; ino++)
+		assert_false(inodes_forget(t, ino, 1));
+	assert_false(inodes_next_stale(t, 0, &s, &at));
 	assert_int_equal(at, INT64_MAX);
 }
 
@@ -174,11 +236,11 @@ static void a_dropped_range_does_not_end_the_time_of_the_rest(void **state)
 	struct inodes *t = *state;
 	struct inodes_stale s;
 	int64_t at = 0;
-	assert_true(inodes_filled(t, 1, 100));
+	assert_true(inodes_filled(t, 1, 100 * (int64_t)S, 0, 1));
 	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
 	assert_true(inodes_next_stale(t, 0, &s, &at));
 	assert_false(inodes_next_stale(t, 0, &s, &at));
-	assert_int_equal(at, 100);
+	assert_int_equal(at, 100 * (int64_t)S - INODES_DROP_INODE);
 }
 
 static void forgetting_takes_notes_and_moments_along(void **state)
@@ -188,7 +250,7 @@ static void forgetting_takes_notes_and_moments_along(void **state)
 	int64_t at = 0;
 	for (uint64_t ino = 5; ino < 8; ino++) {
 		assert_int_equal(inodes_lookup(t, ino), 0);
-		assert_int_equal(inodes_filled(t, ino, 100 + (int64_t)ino), ino == 5);
+		assert_int_equal(inodes_filled(t, ino, (100 + (int64_t)ino) * S, 0, 1), ino == 5);
 		inodes_set_stale(t, &(struct inodes_stale){ino, 1, 1});
 	}
 	assert_false(inodes_forget(t, 6, 1));
@@ -196,7 +258,7 @@ static void forgetting_takes_notes_and_moments_along(void **state)
 	assert_true(inodes_next_stale(t, 0, &s, &at));
 	assert_int_equal(s.ino, 7);
 	assert_false(inodes_next_stale(t, 0, &s, &at));
-	assert_int_equal(at, 107);
+	assert_int_equal(at, 107 * (int64_t)S - INODES_DROP_INODE);
 }
 
 static void suid_is_remembered_once(void **state)
@@ -249,8 +311,10 @@ int main(void)
 		TEST(orphans_in_use_can_be_taken_once),
 		TEST(many_inodes_are_found_again),
 		TEST(notes_come_out_in_order),
-		TEST(two_ranges_become_the_whole),
-		TEST(what_was_filled_goes_when_its_time_has_come),
+		TEST(two_ranges_become_the_one_that_has_both),
+		TEST(all_are_handed_out_once),
+		TEST(what_was_filled_goes_before_its_time_has_come),
+		TEST(much_that_was_filled_goes_earlier),
 		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
 		TEST(forgetting_takes_notes_and_moments_along),
 		TEST(suid_is_remembered_once),

@@ -1,0 +1,72 @@
+#include "tell.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <syslog.h>
+
+/* As <linux/fuse.h> has them since protocol 7.38 and 7.44. */
+struct inval_entry {
+	uint64_t parent;
+	uint32_t namelen;
+	uint32_t flags; /* padding to kernels before that */
+};
+#define EXPIRE_ONLY 1u
+#define NOTIFY_INC_EPOCH 8
+
+static struct log_limit failures = LOG_LIMIT_INIT;
+
+/* The kernel may have forgotten it meanwhile, or be about to go. */
+static bool is_harmless(int error)
+{
+	return error == -ENOENT || error == -ENOTCONN || error == -ENODEV || error == -EBADF;
+}
+
+static void complain(const char *what, uint64_t ino, int error)
+{
+	unsigned suppressed;
+	if (error < 0 && !is_harmless(error) &&
+		log_allowed(&failures, clock_monotonic(), &suppressed))
+		log_line(LOG_ERR, "the kernel could not be told to drop %s %llu: %s", what,
+			(unsigned long long)ino, strerror(-error));
+}
+
+void tell_inode(struct fuse_session *se, const struct inodes_stale *stale)
+{
+	complain("inode", stale->ino,
+		fuse_lowlevel_notify_inval_inode(se, stale->ino, stale->offset, stale->len));
+}
+
+/* iov[0] is for the header. */
+static int notify(struct fuse_session *se, int code, struct iovec *iov, int n)
+{
+	struct fuse_out_header header = {.error = code};
+	iov[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof header};
+	for (int i = 0; i < n; i++)
+		header.len += (uint32_t)iov[i].iov_len;
+	return writev(fuse_session_fd(se), iov, n) < 0 ? -errno : 0;
+}
+
+void tell_name(struct fuse_session *se, uint64_t parent, const char *name, size_t len, bool forget)
+{
+	struct inval_entry entry = {.parent = parent, .namelen = (uint32_t)len};
+	union { /* what is sent is not written to, whatever struct iovec says */
+		const char *from;
+		void *to;
+	} bytes = {.from = name};
+	struct iovec iov[] = {{0}, {&entry, sizeof entry}, {bytes.to, len + 1}};
+	if (!forget)
+		entry.flags = EXPIRE_ONLY;
+	complain("an entry of directory", parent,
+		notify(se, FUSE_NOTIFY_INVAL_ENTRY, iov, (int)ARRAY_LEN(iov)));
+}
+
+void tell_all_names(struct fuse_session *se)
+{
+	struct iovec iov[1];
+	complain("all entries of", 1, notify(se, NOTIFY_INC_EPOCH, iov, 1));
+}

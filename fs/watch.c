@@ -1,0 +1,324 @@
+#include "watch.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#define SECOND ((int64_t)1000000000)
+#define COMPLAIN_EVERY (60 * SECOND)
+
+/* How often to look for orphans: doubled each time when there were none. */
+#define SWEEP_FIRST SECOND
+#define SWEEP_LAST (8 * SECOND)
+#define SWEEP_MAX 256u /* orphans of one look */
+
+/* Between polls, whatever `watch` says: not to be busy, and not to keep other mounts waiting that
+ * want to know whether an inode is still in use. */
+#define INTERVAL_MIN (SECOND / 2000)
+#define INTERVAL_MAX SECOND
+
+/* What is remembered of one tick: inodes, and bytes of names. */
+#define TOLD_INODES_MAX ((size_t)64 << 10)
+#define TOLD_NAMES_MAX ((size_t)256 << 10)
+
+/* What one tick told, to be said again on the next. */
+struct told {
+	bool all_names;
+	bool all_inodes;
+	bool gone; /* an inode that is in use here has lost its last name */
+	struct inodes_stale *inodes;
+	size_t n, inodes_room;
+	/* (uint64_t parent, uint8_t len, bytes) each, one after the other */
+	unsigned char *names;
+	size_t used, names_room;
+};
+
+struct watch {
+	/* constant */
+	struct fs *fs;
+	int64_t interval;
+	bool blind; /* only for GONE */
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* over both below */
+	pthread_cond_t bell;
+	bool stop;
+
+	/* the thread's own */
+	struct told told[2]; /* this tick's, the last one's */
+	unsigned tick;	     /* told[tick % 2] is this one's */
+	int64_t complained;  /* when it last did, 0: never */
+	int64_t sweep_every; /* 0: there are no orphans that one knows of */
+	int64_t sweep_at;
+	unsigned swept;
+};
+
+static struct told *this_tick(struct watch *w)
+{
+	return &w->told[w->tick % 2];
+}
+
+static void tell_inode(struct watch *w, uint64_t ino, int64_t offset, int64_t len)
+{
+	notify_stale(w->fs->notify, ino, offset, len);
+}
+
+/* `array` with room for `need` things of `size` bytes, but for `most` at most; NULL: it stays. */
+static void *grow(void *array, size_t *room, size_t need, size_t most, size_t size)
+{
+	size_t wanted = *room ? *room : 256;
+	while (wanted < need)
+		wanted *= 2;
+	if (wanted == *room)
+		return array;
+	void *bigger = wanted <= most ? realloc(array, wanted * size) : NULL;
+	if (bigger)
+		*room = wanted;
+	return bigger;
+}
+
+/* To be dropped again on the next tick: attributes, of a directory also the listing. */
+static void remember_inode(struct watch *w, uint64_t ino, bool directory)
+{
+	struct told *t = this_tick(w);
+	/* Most events of one inode come together. */
+	if (t->n == 0 || t->inodes[t->n - 1].ino != ino) {
+		if (!inodes_known(w->fs->inodes, ino))
+			return;
+		struct inodes_stale *inodes = grow(
+			t->inodes, &t->inodes_room, t->n + 1, TOLD_INODES_MAX, sizeof *t->inodes);
+		if (!inodes) {
+			t->all_inodes = true;
+			return;
+		}
+		t->inodes = inodes;
+		t->inodes[t->n++] = (struct inodes_stale){ino, -1, 0};
+	}
+	if (directory)
+		t->inodes[t->n - 1].offset = 0;
+}
+
+/* Names are told when the poll is over: only then is it known whether something is gone. */
+static void remember_name(struct watch *w, uint64_t parent, const struct change_name *name)
+{
+	struct told *t = this_tick(w);
+	if (t->all_names || name->len > STORE_NAME_MAX || !inodes_known(w->fs->inodes, parent))
+		return;
+	unsigned char *names = grow(t->names, &t->names_room,
+		t->used + sizeof parent + 1 + name->len, TOLD_NAMES_MAX, 1);
+	if (!names) {
+		t->all_names = true;
+		return;
+	}
+	t->names = names;
+	memcpy(t->names + t->used, &parent, sizeof parent);
+	t->names[t->used + sizeof parent] = (unsigned char)name->len;
+	memcpy(t->names + t->used + sizeof parent + 1, name->bytes, name->len);
+	t->used += sizeof parent + 1 + name->len;
+}
+
+static void tell_names(struct watch *w, const struct told *t, bool gone)
+{
+	if (t->all_names) {
+		notify_all_names(w->fs->notify);
+		return;
+	}
+	for (size_t at = 0; at < t->used;) {
+		uint64_t parent;
+		memcpy(&parent, t->names + at, sizeof parent);
+		size_t len = t->names[at + sizeof parent];
+		at += sizeof parent + 1;
+		notify_name(w->fs->notify, parent, (const char *)t->names + at, len, gone);
+		at += len;
+	}
+}
+
+static void tell_data(struct watch *w, const struct store_event *event)
+{
+	uint64_t most = STORE_FILE_MAX / STORE_BLOCK_SIZE - 1;
+	if (event->first > most)
+		return;
+	int64_t from = (int64_t)(event->first * STORE_BLOCK_SIZE);
+	int64_t to = event->last < most ? (int64_t)((event->last + 1) * STORE_BLOCK_SIZE) : from;
+	tell_inode(w, event->ino, from, to - from); /* 0: to the end */
+}
+
+static void expect_orphans(struct watch *w)
+{
+	w->sweep_every = SWEEP_FIRST;
+	w->sweep_at = clock_monotonic() + w->sweep_every;
+}
+
+static bool lose(struct watch *w, uint64_t ino)
+{
+	bool in_use = !inodes_set_orphan(w->fs->inodes, ino, true);
+	if (in_use)
+		this_tick(w)->gone = true;
+	expect_orphans(w);
+	return in_use;
+}
+
+/* One event; the answer counts for STORE_EVENT_GONE only. */
+static bool take(void *arg, const struct store_event *event)
+{
+	struct watch *w = arg;
+	/* First: replies that were begun before it let the kernel keep nothing. */
+	atomic_fetch_add(&w->fs->outside_changes, 1);
+	bool in_use = event->kind == STORE_EVENT_GONE && lose(w, event->ino);
+	if (w->blind)
+		return in_use;
+	switch (event->kind) {
+	case STORE_EVENT_ATTR:
+	case STORE_EVENT_GONE:
+		tell_inode(w, event->ino, -1, 0);
+		remember_inode(w, event->ino, false);
+		break;
+	case STORE_EVENT_DATA:
+		tell_data(w, event);
+		remember_inode(w, event->ino, false);
+		break;
+	case STORE_EVENT_NAME:
+		tell_inode(w, event->ino, 0, 0);
+		remember_inode(w, event->ino, true);
+		remember_name(w, event->ino, &event->name);
+		break;
+	case STORE_EVENT_ALL:
+		notify_all_inodes(w->fs->notify);
+		this_tick(w)->all_inodes = this_tick(w)->all_names = true;
+		expect_orphans(w);
+		break;
+	}
+	return in_use;
+}
+
+static void echo(struct watch *w, const struct told *t)
+{
+	tell_names(w, t, false);
+	for (size_t i = 0; i < t->n && !t->all_inodes; i++)
+		tell_inode(w, t->inodes[i].ino, t->inodes[i].offset, t->inodes[i].len);
+	if (t->all_inodes)
+		notify_all_inodes(w->fs->notify);
+}
+
+static void complain(struct watch *w, int error)
+{
+	int64_t now = clock_monotonic();
+	if (w->complained && now - w->complained < COMPLAIN_EVERY)
+		return;
+	w->complained = now;
+	log_line(LOG_ERR, "cannot see what others change in the store: %s", strerror(-error));
+}
+
+static bool reap(void *arg, uint64_t ino)
+{
+	struct watch *w = arg;
+	reaper_add(w->fs->reaper, ino);
+	return ++w->swept < SWEEP_MAX;
+}
+
+static void sweep(struct watch *w)
+{
+	if (reaper_left_some(w->fs->reaper))
+		expect_orphans(w);
+	if (w->fs->options->readonly || !w->sweep_every || clock_monotonic() < w->sweep_at)
+		return;
+	w->swept = 0;
+	(void)!store_orphans(w->fs->store, reap, w);
+	if (w->swept)
+		w->sweep_every = SWEEP_FIRST;
+	else if (w->sweep_every < SWEEP_LAST)
+		w->sweep_every *= 2;
+	w->sweep_at = clock_monotonic() + w->sweep_every;
+}
+
+static void look(struct watch *w)
+{
+	struct told *t = this_tick(w);
+	t->all_names = t->all_inodes = t->gone = false;
+	t->n = 0;
+	t->used = 0;
+	int r = store_poll(w->fs->store, take, w);
+	if (r < 0)
+		complain(w, r);
+	tell_names(w, t, t->gone);
+	w->tick++;
+	echo(w, this_tick(w)); /* which is the one before, until it is begun anew */
+	sweep(w);
+}
+
+/* Waits until `at`. False: it is time to go. */
+static bool wait_until(struct watch *w, int64_t at)
+{
+	struct timespec until = clock_timespec(at);
+	pthread_mutex_lock(&w->lock);
+	int r = 0;
+	while (!w->stop && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&w->bell, &w->lock, &until);
+	bool go_on = !w->stop;
+	pthread_mutex_unlock(&w->lock);
+	return go_on;
+}
+
+static void *run(void *arg)
+{
+	struct watch *w = arg;
+	while (wait_until(w, clock_monotonic() + w->interval))
+		look(w);
+	return NULL;
+}
+
+static struct watch *destroy(struct watch *w)
+{
+	pthread_cond_destroy(&w->bell);
+	pthread_mutex_destroy(&w->lock);
+	for (size_t i = 0; i < ARRAY_LEN(w->told); i++) {
+		free(w->told[i].inodes);
+		free(w->told[i].names);
+	}
+	free(w);
+	return NULL;
+}
+
+int watch_start(struct fs *fs, struct watch **ret)
+{
+	struct watch *w = calloc(1, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	w->fs = fs;
+	w->blind = fs->options->watch_ns == 0;
+	w->interval = w->blind ? INTERVAL_MAX : fs->options->watch_ns / 2;
+	if (w->interval < INTERVAL_MIN)
+		w->interval = INTERVAL_MIN;
+	if (w->interval > INTERVAL_MAX)
+		w->interval = INTERVAL_MAX;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->bell, &attr);
+	pthread_condattr_destroy(&attr);
+	int r = pthread_create(&w->thread, NULL, run, w);
+	if (r) {
+		destroy(w);
+		return -r;
+	}
+	*ret = w;
+	return 0;
+}
+
+struct watch *watch_stop(struct watch *w)
+{
+	if (!w)
+		return NULL;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_signal(&w->bell);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	return destroy(w);
+}

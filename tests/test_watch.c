@@ -1,0 +1,337 @@
+/*
+ * The watcher: what the store tells of others becomes notes to the kernel, at once and once more on
+ * the next tick; what is gone becomes an orphan.
+ */
+#include "kit.h"
+#include "model_store.h"
+
+#include "fs/watch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SENT_MAX 64
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* under lock: */
+	const struct store_event *events; /* what the next poll tells */
+	size_t n_events;
+	int fail;	/* the next polls fail with it, after they have told */
+	unsigned polls; /* that began */
+	bool in_use;	/* the last answer */
+	unsigned n;
+	struct inodes_stale sent[SENT_MAX];
+	unsigned names, all_names;
+	char name[256];
+	bool gone;
+} s = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void send_inode(void *arg, const struct inodes_stale *stale)
+{
+	(void)arg;
+	pthread_mutex_lock(&s.lock);
+	s.sent[s.n++ % SENT_MAX] = *stale;
+	pthread_cond_broadcast(&s.changed);
+	pthread_mutex_unlock(&s.lock);
+}
+
+static void send_name(void *arg, uint64_t parent, const char *name, size_t len, bool gone)
+{
+	(void)arg;
+	pthread_mutex_lock(&s.lock);
+	assert_int_equal(parent, 1);
+	assert_int_equal(len, strlen(name));
+	memcpy(s.name, name, len + 1);
+	if (s.names++ == 0)
+		s.gone = gone;
+	pthread_cond_broadcast(&s.changed);
+	pthread_mutex_unlock(&s.lock);
+}
+
+static void send_all_names(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&s.lock);
+	s.all_names++;
+	pthread_cond_broadcast(&s.changed);
+	pthread_mutex_unlock(&s.lock);
+}
+
+static const struct notify_ops ops = {
+	.inode = send_inode, .name = send_name, .all_names = send_all_names};
+
+static int poll_store(struct store *store, store_event_fn *fn, void *arg)
+{
+	(void)store;
+	pthread_mutex_lock(&s.lock);
+	const struct store_event *events = s.events;
+	size_t n = s.n_events;
+	int r = s.fail ? s.fail : (int)n;
+	s.n_events = 0;
+	pthread_mutex_unlock(&s.lock);
+	for (size_t i = 0; i < n; i++) {
+		bool in_use = fn(arg, &events[i]);
+		pthread_mutex_lock(&s.lock);
+		s.in_use = in_use;
+		pthread_mutex_unlock(&s.lock);
+	}
+	pthread_mutex_lock(&s.lock);
+	s.polls++;
+	pthread_cond_broadcast(&s.changed);
+	pthread_mutex_unlock(&s.lock);
+	return r;
+}
+
+/* Of orphans the model says nothing: this is the one. */
+static _Atomic uint64_t orphan;
+
+static int orphans(struct store *store, store_ino_fn *fn, void *arg)
+{
+	(void)store;
+	uint64_t ino = atomic_exchange(&orphan, 0);
+	if (ino)
+		(void)fn(arg, ino);
+	return 0;
+}
+
+/* The rig: the model with a poll of our own. */
+static struct options options;
+static struct fs fs;
+static struct watch *watch;
+static struct store_ops polled;
+static struct kit *kit;
+
+static void start(int64_t watch_ns)
+{
+	struct inodes *inodes = NULL;
+	s.n = s.names = s.all_names = s.polls = 0;
+	s.n_events = 0;
+	s.fail = 0;
+	s.in_use = false;
+	options = (struct options){.watch_ns = watch_ns};
+	kit = kit_new(model_store_new());
+	kit->unwatched = true;
+	polled = *kit->store->ops;
+	polled.poll = poll_store;
+	polled.orphans = orphans;
+	kit->store->ops = &polled;
+	assert_int_equal(inodes_new(&inodes), 0);
+	fs.options = &options;
+	fs.store = kit->store;
+	fs.inodes = inodes;
+	atomic_store(&fs.outside_changes, 0);
+	assert_int_equal(notify_start(inodes, &ops, NULL, &fs.notify), 0);
+	assert_int_equal(reaper_start(fs.store, &fs.reaper), 0);
+	assert_int_equal(watch_start(&fs, &watch), 0);
+}
+
+static void stop(void)
+{
+	watch = watch_stop(watch);
+	fs.notify = notify_free(fs.notify);
+	fs.reaper = reaper_stop(fs.reaper, INT64_MAX / 2);
+	inodes_free(fs.inodes);
+	kit_free(kit);
+}
+
+static void wait_for(const unsigned *count, unsigned n)
+{
+	pthread_mutex_lock(&s.lock);
+	while (*count < n)
+		pthread_cond_wait(&s.changed, &s.lock);
+	pthread_mutex_unlock(&s.lock);
+}
+
+static void wait_for_polls(unsigned n)
+{
+	pthread_mutex_lock(&s.lock);
+	unsigned wanted = s.polls + n;
+	pthread_mutex_unlock(&s.lock);
+	wait_for(&s.polls, wanted);
+}
+
+/* The store tells of these; returns when all that follows has been done, the echo as well. */
+static void tell(const struct store_event *events, size_t n)
+{
+	pthread_mutex_lock(&s.lock);
+	s.events = events;
+	s.n_events = n;
+	pthread_mutex_unlock(&s.lock);
+	wait_for_polls(4);
+}
+
+static void expect_sent(unsigned i, uint64_t ino, int64_t offset, int64_t len)
+{
+	wait_for(&s.n, i + 1);
+	pthread_mutex_lock(&s.lock);
+	assert_int_equal(s.sent[i].ino, ino);
+	assert_int_equal(s.sent[i].offset, offset);
+	assert_int_equal(s.sent[i].len, len);
+	pthread_mutex_unlock(&s.lock);
+}
+
+#define MS ((int64_t)1000000)
+#define B ((int64_t)STORE_BLOCK_SIZE)
+
+static void data_is_dropped_and_attributes_once_more(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	assert_int_equal(inodes_lookup(fs.inodes, 5), 0);
+	tell(&(struct store_event){.kind = STORE_EVENT_DATA, .ino = 5, .first = 3, .last = 4}, 1);
+	expect_sent(0, 5, 3 * B, 2 * B);
+	expect_sent(1, 5, -1, 0);
+	tell(
+		&(struct store_event){
+			.kind = STORE_EVENT_DATA, .ino = 5, .first = 3, .last = UINT64_MAX},
+		1);
+	expect_sent(2, 5, 3 * B, 0);
+	expect_sent(3, 5, -1, 0);
+	tell(&(struct store_event){.kind = STORE_EVENT_ATTR, .ino = 5}, 1);
+	expect_sent(4, 5, -1, 0);
+	expect_sent(5, 5, -1, 0);
+	tell(&(struct store_event){.kind = STORE_EVENT_ATTR, .ino = 6}, 1); /* not known */
+	assert_int_equal(s.n, 6);
+	assert_int_equal(atomic_load(&fs.outside_changes), 4);
+	stop();
+}
+
+static void names_are_dropped_with_the_listing(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	const struct store_event events[] = {
+		{.kind = STORE_EVENT_NAME, .ino = 1, .name = {"one", 3}},
+		{.kind = STORE_EVENT_ATTR, .ino = 1}, /* does not make less of it */
+		{.kind = STORE_EVENT_NAME, .ino = 9, .name = {"unknown", 7}},
+	};
+	tell(events, ARRAY_LEN(events));
+	expect_sent(0, 1, 0, 0);
+	wait_for(&s.names, 2);
+	assert_string_equal(s.name, "one");
+	assert_false(s.gone);
+	expect_sent(s.n - 1, 1, 0, 0);
+	stop();
+}
+
+static void what_is_gone_is_an_orphan_if_in_use(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	struct store_event events[] = {
+		{.kind = STORE_EVENT_NAME, .ino = 1, .name = {"one", 3}},
+		{.kind = STORE_EVENT_GONE, .ino = 5},
+	};
+	tell(events, ARRAY_LEN(events));
+	assert_false(s.in_use);
+	wait_for(&s.names, 2);
+	assert_false(s.gone);
+	s.names = 0;
+	assert_int_equal(inodes_lookup(fs.inodes, 5), 0);
+	tell(events, ARRAY_LEN(events));
+	assert_true(s.in_use);
+	wait_for(&s.names, 2);
+	assert_true(s.gone); /* so that the kernel lets go of the inode */
+	assert_true(inodes_forget(fs.inodes, 5, 1));
+	stop();
+}
+
+static void after_missing_some_everything_goes(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	assert_int_equal(inodes_lookup(fs.inodes, 5), 0);
+	const struct store_event events[] = {
+		{.kind = STORE_EVENT_ALL}, {.kind = STORE_EVENT_GONE, .ino = 5}};
+	tell(events, ARRAY_LEN(events));
+	assert_true(s.in_use);
+	wait_for(&s.all_names, 2);
+	wait_for(&s.n, 4); /* both inodes twice */
+	assert_true(inodes_forget(fs.inodes, 5, 1));
+	stop();
+}
+
+/* More names than can be remembered are all names, but no inode more than was named. */
+static void too_many_names_are_all_names(void **state)
+{
+	(void)state;
+	enum { N = 40000 };
+	static struct store_event events[N];
+	static char name[] = "a name of some length";
+	start(2 * MS);
+	assert_int_equal(inodes_lookup(fs.inodes, 5), 0);
+	for (size_t i = 0; i < N; i++)
+		events[i] = (struct store_event){
+			.kind = STORE_EVENT_NAME, .ino = 1, .name = {name, sizeof name - 1}};
+	tell(events, N);
+	wait_for(&s.all_names, 2);
+	pthread_mutex_lock(&s.lock);
+	assert_int_equal(s.names, 0);
+	for (unsigned i = 0; i < s.n && i < SENT_MAX; i++)
+		assert_int_equal(s.sent[i].ino, 1);
+	pthread_mutex_unlock(&s.lock);
+	stop();
+}
+
+static void a_failing_store_is_asked_again(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	s.fail = -EIO;
+	wait_for_polls(3);
+	tell(&(struct store_event){.kind = STORE_EVENT_ATTR, .ino = 1}, 1);
+	expect_sent(0, 1, -1, 0); /* what it told before it failed counts */
+	stop();
+}
+
+static void a_blind_watch_only_looks_for_what_is_gone(void **state)
+{
+	(void)state;
+	start(0);
+	assert_int_equal(inodes_lookup(fs.inodes, 5), 0);
+	pthread_mutex_lock(&s.lock);
+	s.events = &(struct store_event){.kind = STORE_EVENT_GONE, .ino = 5};
+	s.n_events = 1;
+	pthread_mutex_unlock(&s.lock);
+	wait_for(&s.polls, 1);
+	assert_true(s.in_use);
+	stop();
+	assert_int_equal(s.n + s.names + s.all_names, 0);
+}
+
+/* Orphans that others have left are found, once one has reason to look. */
+static void orphans_of_others_are_found(void **state)
+{
+	(void)state;
+	struct store_attr attr;
+	uint64_t ino;
+	start(2 * MS);
+	assert_int_equal(kit_create(kit, 1, "x", S_IFREG | 0644, &ino), 0);
+	assert_int_equal(kit_unlink(kit, 1, "x"), 0);
+	atomic_store(&orphan, ino);
+	wait_for_polls(3); /* nobody looks without a reason */
+	assert_int_equal(atomic_load(&orphan), ino);
+	tell(&(struct store_event){.kind = STORE_EVENT_GONE, .ino = ino + 1}, 1);
+	while (store_getattr(kit->store, ino, &attr) == 0)
+		wait_for_polls(1);
+	stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(data_is_dropped_and_attributes_once_more),
+		cmocka_unit_test(names_are_dropped_with_the_listing),
+		cmocka_unit_test(what_is_gone_is_an_orphan_if_in_use),
+		cmocka_unit_test(after_missing_some_everything_goes),
+		cmocka_unit_test(too_many_names_are_all_names),
+		cmocka_unit_test(a_failing_store_is_asked_again),
+		cmocka_unit_test(a_blind_watch_only_looks_for_what_is_gone),
+		cmocka_unit_test(orphans_of_others_are_found),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
