@@ -22,6 +22,7 @@ struct inode {
 	uint32_t nopen;
 	bool orphan;
 	bool suid;
+	bool link;
 	bool noted;	/* in the list `stale` */
 	uint32_t round; /* of inodes_set_all_stale() that it has been handed out for */
 	uint32_t pages; /* while in `fills`: that the kernel may have of it */
@@ -275,6 +276,15 @@ bool inodes_take_suid(struct inodes *t, uint64_t ino)
 	return suid;
 }
 
+void inodes_note_link(struct inodes *t, uint64_t ino)
+{
+	pthread_mutex_lock(&t->lock);
+	struct inode *i = find(t, ino);
+	if (i)
+		i->link = true;
+	pthread_mutex_unlock(&t->lock);
+}
+
 bool inodes_known(struct inodes *t, uint64_t ino)
 {
 	pthread_mutex_lock(&t->lock);
@@ -299,6 +309,8 @@ static void join_ranges(struct inode *i, int64_t offset, int64_t len)
 
 static void note_stale(struct inodes *t, struct inode *i, int64_t offset, int64_t len)
 {
+	if (i->link)
+		offset = len = 0;
 	if (!i->noted) {
 		i->noted = true;
 		i->stale_offset = offset;

@@ -113,6 +113,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct fs *fs = fs_of(req);
 	char target[STORE_TARGET_MAX + 1];
 	struct store_attr attr;
+	inodes_note_link(fs->inodes, ino);
 	int r = store_readlink(fs->store, ino, target, sizeof target);
 	if (r == 0)
 		r = store_getattr(fs->store, ino, &attr);

@@ -153,6 +153,17 @@ static void two_ranges_become_the_one_that_has_both(void **state)
 	}
 }
 
+static void a_target_goes_with_the_attributes(void **state)
+{
+	struct inodes *t = *state;
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	expect_stale(t, 1, -1, 0);
+	inodes_note_link(t, 99);
+	inodes_note_link(t, 1);
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	expect_stale(t, 1, 0, 0);
+}
+
 static void all_are_handed_out_once(void **state)
 {
 	struct inodes *t = *state;
@@ -312,6 +323,7 @@ int main(void)
 		TEST(many_inodes_are_found_again),
 		TEST(notes_come_out_in_order),
 		TEST(two_ranges_become_the_one_that_has_both),
+		TEST(a_target_goes_with_the_attributes),
 		TEST(all_are_handed_out_once),
 		TEST(what_was_filled_goes_before_its_time_has_come),
 		TEST(much_that_was_filled_goes_earlier),

@@ -233,3 +233,141 @@ def child(function, *args):
 def join(*pids):
     for pid in pids:
         same(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), f"child {pid}")
+
+
+class Sql:
+    """An SQL client that changes the tables of a mounted store, as docs/store-format.md has them.
+    Each method is one transaction; paths are from the root of the store. Where the store has no
+    triggers that keep the change log it writes that as well."""
+
+    ATTR, DATA, NAME, GONE = 1, 2, 3, 4
+
+    def __init__(self):
+        self.db = sqlite3.connect(STORE, isolation_level=None, timeout=60)
+        (triggers,) = self.one("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'")
+        self.by_hand = not triggers
+
+    def one(self, sql, *args):
+        return self.db.execute(sql, args).fetchone()
+
+    def run(self, sql, *args):
+        return self.db.execute(sql, args)
+
+    def ino(self, path):
+        ino = 1
+        for name in pathlib.PurePosixPath(path).parts:
+            (ino,) = self.one("SELECT ino FROM dentry WHERE parent = ? AND name = ?", ino, name)
+        return ino
+
+    def place(self, path):
+        path = pathlib.PurePosixPath(path)
+        return self.ino(path.parent), path.name
+
+    def log(self, kind, ino, first=None, last=None, name=None):
+        if self.by_hand:
+            self.run("INSERT INTO changelog(mount, kind, ino, first, last, name)"
+                     " VALUES(0, ?, ?, ?, ?, ?)", kind, ino, first, last, name)
+
+    def __enter__(self):
+        self.run("BEGIN IMMEDIATE")
+        return self
+
+    def __exit__(self, kind, *_):
+        self.run("ROLLBACK" if kind else "COMMIT")
+
+    def touch(self, ino, **columns):
+        """Sets columns of an inode, and its times and version with them."""
+        now = time.time_ns()
+        columns = {"ctime": now, "mtime": now, **columns}
+        sets = "".join(f", {name} = ?" for name in columns)
+        self.run(f"UPDATE inode SET version = version + 1{sets} WHERE ino = ?",
+                 *columns.values(), ino)
+        self.log(self.ATTR, ino)
+
+    def write(self, path, data):
+        """New contents of a file of up to 64 KiB, in one row."""
+        with self:
+            ino = self.ino(path)
+            key = ino << 30
+            self.run("DELETE FROM block WHERE key BETWEEN ? AND ?", key, key + (1 << 30) - 1)
+            self.run("DELETE FROM hole WHERE key BETWEEN ? AND ?", key, key + (1 << 30) - 1)
+            if data:
+                self.run("INSERT INTO block(key, sums, data) VALUES(?, NULL, ?)", key, data)
+            self.touch(ino, size=len(data), blocks=(len(data) + 4095) // 4096)
+            self.log(self.DATA, ino, 0, None)
+
+    def patch(self, path, index, data):
+        """One block of a file whose rows have one block each."""
+        with self:
+            ino = self.ino(path)
+            changed = self.run("UPDATE block SET data = ?, sums = NULL WHERE key = ?",
+                               data, ino << 30 | index).rowcount
+            same(1, changed, "rows of that block")
+            self.touch(ino)
+            self.log(self.DATA, ino, index, index)
+
+    def attr(self, path, **columns):
+        with self:
+            self.touch(self.ino(path), **columns)
+
+    def xattr(self, path, name, value):
+        with self:
+            ino = self.ino(path)
+            self.run("INSERT OR REPLACE INTO xattr VALUES(?, ?, ?)", ino, name.encode(), value)
+            self.touch(ino, flags=1)
+
+    def add_name(self, parent, name, ino):
+        (kind,) = self.one("SELECT mode & 61440 FROM inode WHERE ino = ?", ino)
+        self.run("INSERT INTO dentry(parent, name, id, ino, type) SELECT ?, ?,"
+                 " 1 + coalesce(max(id), 0), ?, ? FROM dentry WHERE parent = ?",
+                 parent, name, ino, kind, parent)
+        self.touch(parent)
+        self.log(self.NAME, parent, name=name)
+
+    def take_name(self, parent, name):
+        self.run("DELETE FROM dentry WHERE parent = ? AND name = ?", parent, name)
+        self.touch(parent)
+        self.log(self.NAME, parent, name=name)
+
+    def create(self, path, mode=0o100644, target=None):
+        """An empty file, or a symlink; returns its inode."""
+        with self:
+            parent, name = self.place(path)
+            (ino,) = self.one("UPDATE store SET next_ino = next_ino + 1 RETURNING next_ino - 1")
+            now = time.time_ns()
+            self.run("INSERT INTO inode VALUES(?, ?, 0, 0, 1, ?, 0, 0, 0, ?, ?, ?, ?, 1, 0, NULL,"
+                     " 0, ?)", ino, mode, len(target or b""), now, now, now, now, target)
+            self.add_name(parent, name, ino)
+            return ino
+
+    def unlink(self, path):
+        with self:
+            self.lose(*self.place(path))
+
+    def lose(self, parent, name):
+        (ino,) = self.one("SELECT ino FROM dentry WHERE parent = ? AND name = ?", parent, name)
+        self.take_name(parent, name)
+        self.touch(ino, nlink=0)
+        if self.by_hand:
+            self.log(self.GONE, ino)
+            self.run("INSERT INTO orphan(ino, mount, change) VALUES(?, 0, last_insert_rowid())",
+                     ino)
+
+    def rename(self, old, new):
+        """Of files, or of directories inside one directory; `new` is replaced if it is there."""
+        with self:
+            parent, name = self.place(old)
+            to, to_name = self.place(new)
+            (ino,) = self.one("SELECT ino FROM dentry WHERE parent = ? AND name = ?", parent, name)
+            if self.one("SELECT ino FROM dentry WHERE parent = ? AND name = ?", to, to_name):
+                self.lose(to, to_name)
+            self.take_name(parent, name)
+            self.add_name(to, to_name, ino)
+            self.touch(ino)
+
+    def target(self, path, target):
+        with self:
+            self.touch(self.ino(path), target=target, size=len(target))
+
+    def close(self):
+        self.db.close()
