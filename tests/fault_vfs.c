@@ -11,6 +11,7 @@ struct fault_file {
 	unsigned write_op; /* what a write to it is counted as; 0: not of interest */
 	unsigned sync_op;
 	unsigned grow_op;
+	unsigned read_op;
 	sqlite3_file *real;
 };
 
@@ -124,7 +125,8 @@ static int x_close(sqlite3_file *f)
 
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-	return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
+	int rc = fault(((struct fault_file *)(void *)f)->read_op);
+	return rc ? rc : real_of(f)->pMethods->xRead(real_of(f), to, n, at);
 }
 
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
@@ -245,10 +247,12 @@ static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags
 	if (flags & SQLITE_OPEN_WAL) {
 		file->write_op = FAULT_LOG_WRITE;
 		file->sync_op = FAULT_LOG_SYNC;
+		file->read_op = FAULT_LOG_READ;
 	} else if (flags & SQLITE_OPEN_MAIN_DB) {
 		file->write_op = FAULT_DB_WRITE;
 		file->sync_op = FAULT_DB_SYNC;
 		file->grow_op = FAULT_DB_GROW;
+		file->read_op = FAULT_DB_READ;
 	}
 	int rc = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
 	file->base.pMethods = file->real->pMethods ? &methods : NULL;

@@ -1,7 +1,7 @@
 /*
  * A SQLite VFS that wraps the default one, becomes the default, and fails chosen operations: the
- * 1st, the 2nd, the 3rd ... write or sync of the log or of the database file. For tests of what a
- * store makes of it.
+ * 1st, the 2nd, the 3rd ... write, sync or read of the log or of the database file. For tests of
+ * what a store makes of it.
  */
 #pragma once
 
@@ -14,6 +14,8 @@ enum fault_vfs_op {
 	FAULT_DB_SYNC = 8,
 	FAULT_DB_GROW = 16, /* the size hint that allocates space */
 	FAULT_PIN = 32,	    /* taking the lock that keeps the log from starting anew */
+	FAULT_LOG_READ = 64,
+	FAULT_DB_READ = 128,
 };
 
 /* Registers the VFS. To be called once, before any database is opened. */
