@@ -3,6 +3,9 @@
  *
  *	sqlite_store.c       open, close, the table of functions
  *	sqlite_schema.c      the tables; creating and recognising a store
+ *	sqlite_view.c        views, for SQL clients: records as rows
+ *	sqlite_trigger.c     triggers that make them writable
+ *	sqlite_trigger_log.c triggers that log what SQL clients change
  *	sqlite_conn.c        connections, statements, errors
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
  *	sqlite_busy.c        waiting for other processes
@@ -364,6 +367,14 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_C
 
 /* Is the schema the one we know (nothing missing, nothing added that could run)? -EPROTO. */
 int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/* -- for SQL clients ----------------------------------------------------------------------- */
+
+/* Views and triggers, each one statement; *ret_n: how many. They run for SQL clients only: our own
+ * connections have both switched off (sq_no_code). */
+const char *const *sq_view_ddl(size_t *ret_n) MUST_CHECK NONNULL(1);
+const char *const *sq_trigger_ddl(size_t *ret_n) MUST_CHECK NONNULL(1);
+const char *const *sq_log_ddl(size_t *ret_n) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_commit.c ----------------------------------------------------------------------- */
 
