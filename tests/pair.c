@@ -57,6 +57,18 @@ int64_t pair_number(struct store_file *f, const char *sql)
 	return n;
 }
 
+void pair_sql(struct store_file *f, const char *sql)
+{
+	sqlite3 *db = NULL;
+	char *error = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_wal_autocheckpoint(db, 0), SQLITE_OK);
+	assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK)
+		fail_msg("%s: %s", sql, error);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 /* The events as text: "name 1 f, attr 1, data 2 0-3, data 2 4-, gone 2, all". */
 static const char *text(const struct peer_told *t)
 {

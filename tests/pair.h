@@ -19,6 +19,9 @@ int pair_teardown(void **state);
 /* The first number that a query of an SQL client gives. */
 int64_t pair_number(struct store_file *f, const char *sql);
 
+/* Runs SQL on the file as it is written: the triggers of the file do nothing. */
+void pair_sql(struct store_file *f, const char *sql);
+
 /* What a poll told last. */
 extern struct peer_told pair_told;
 /* Polls the store of this process. */

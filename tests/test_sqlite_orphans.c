@@ -293,8 +293,7 @@ static void test_log_was_trimmed(void **state)
 	both_hear(x);
 	unlink_there(x, "f");
 	unlink_there(x, "g");
-	store_file_sql(
-		&x->file, "DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
+	pair_sql(&x->file, "DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
 	use(x, g);
 	pair_hear(x->file.store, &x->used);
 	pair_expect("all, gone %llu, gone %llu", L(f), L(g));
@@ -324,7 +323,7 @@ static void many(struct pair *x, bool trimmed)
 	}
 	use(x, ino[MANY - 1]);
 	if (trimmed)
-		store_file_sql(&x->file,
+		pair_sql(&x->file,
 			"DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
 	both_hear(x);
 	assert_int_equal(pair_told.result, trimmed ? MANY + 1 : 3 * MANY);
@@ -360,7 +359,7 @@ static void test_deleted_with_sql(void **state)
 		"COMMIT";
 	uint64_t f = full_file(x, "f");
 	use(x, f);
-	store_file_sql(&x->file, delete);
+	pair_sql(&x->file, delete);
 	assert_int_equal(orphans_here(x), 0);
 	pair_hear(x->file.store, &x->used);
 	assert_int_equal(orphans_here(x), 0);

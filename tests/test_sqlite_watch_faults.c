@@ -160,7 +160,7 @@ static void test_unlink_on_a_full_disk(void **state)
 	struct pair *x = *state;
 	uint64_t f = pair_file(x, "f");
 	peer_poll(x->peer, &pair_told);
-	store_file_sql(&x->file,
+	pair_sql(&x->file,
 		"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)"
 		" INSERT INTO changelog(mount, kind, ino) SELECT 0, 1, 1 FROM n");
 	fault_vfs_arm(FAULT_DB_GROW, 0, false, SQLITE_FULL);
