@@ -65,6 +65,88 @@ static void do_write(char *args)
 	answer("%d", r);
 }
 
+/* FILE INO.acked beside the store; the descriptor. */
+static int acked_file(const char *path, uint64_t ino)
+{
+	char name[160];
+	const char *slash = strrchr(path, '/');
+	snprintf(name, sizeof name, "%.*s/%llu.acked", (int)(slash - path), path,
+		(unsigned long long)ino);
+	return open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+long long neighbour_acked(const char *path, uint64_t ino)
+{
+	long long n = 0;
+	int fd = acked_file(path, ino);
+	assert_true(fd >= 0 && pread(fd, &n, sizeof n, 0) >= 0);
+	close(fd);
+	return n;
+}
+
+static void fill(long long *data, long long n)
+{
+	for (size_t i = 0; i < STORE_BLOCK_SIZE / sizeof n; i++)
+		data[i] = n;
+}
+
+/* The number that a block is full of; 0: it is not there; -1: it is torn. */
+static long long number_in(const struct block *b)
+{
+	long long data[STORE_BLOCK_SIZE / sizeof(long long)], n;
+	if (b->len == 0)
+		return 0;
+	memcpy(&n, b->data, sizeof n);
+	fill(data, n);
+	return b->len == sizeof data && memcmp(b->data, data, sizeof data) == 0 ? n : -1;
+}
+
+long long neighbour_counted(struct store *s, uint64_t ino)
+{
+	static struct store_span span;
+	long long number[NEIGHBOUR_BLOCKS] = {0}, last = 0;
+	if (store_read(s, ino, 0, NEIGHBOUR_BLOCKS, &span) < 0)
+		return -1;
+	for (uint32_t i = 0; i < span.count; i++) {
+		number[i] = number_in(span.blocks[i]);
+		if (number[i] > last)
+			last = number[i];
+	}
+	store_span_release(&span);
+	for (long long n = last; n > 0 && n > last - (long long)NEIGHBOUR_BLOCKS; n--)
+		if (number[n % NEIGHBOUR_BLOCKS] != n)
+			return -1;
+	return last;
+}
+
+static void do_count(char *args)
+{
+	static long long data[STORE_BLOCK_SIZE / sizeof(long long)];
+	uint64_t ino = strtoull(args, &args, 10);
+	int64_t end = sq_now() + (int64_t)(strtod(args, NULL) * 1e9);
+	int fd = acked_file(self.path, ino);
+	long long n = neighbour_counted(self.store, ino);
+	while (n >= 0 && sq_now() < end) {
+		fill(data, n + 1);
+		struct change ch = {.kind = CHANGE_WRITE,
+			.now = 2,
+			.write = {.ino = ino,
+				.offset = (uint64_t)(n + 1) % NEIGHBOUR_BLOCKS * STORE_BLOCK_SIZE,
+				.data = data,
+				.len = sizeof data}};
+		int r = store_apply_one(self.store, &ch, n % 8 == 0);
+		block_unref(ch.write.head);
+		block_unref(ch.write.tail);
+		if (r < 0 || pwrite(fd, &(long long){n + 1}, sizeof n, 0) != sizeof n)
+			break;
+		n++;
+		if (n % 16 == 0 && neighbour_counted(self.store, ino) != n)
+			n = -1;
+	}
+	close(fd);
+	answer("%lld", sq_now() < end ? -1 : n);
+}
+
 static sqlite3 *connection(unsigned i)
 {
 	if (!self.db[i] && sqlite3_open(self.path, &self.db[i]) != SQLITE_OK)
@@ -116,13 +198,15 @@ static void do_log(bool salt)
 		answer("%lld", (long long)st.st_size);
 }
 
-static void do_race(char *args)
+static void do_race(const char *args)
 {
-	char row[200], checkpoint[64];
+	char row[200], checkpoint[64], mode[16];
 	int commits = 0;
-	double seconds = strtod(args, &args);
+	double seconds;
+	if (sscanf(args, "%15s %lf", mode, &seconds) != 2)
+		abort();
 	int64_t end = sq_now() + (int64_t)(seconds * 1e9);
-	snprintf(checkpoint, sizeof checkpoint, "PRAGMA wal_checkpoint(%s)", args + 1);
+	snprintf(checkpoint, sizeof checkpoint, "PRAGMA wal_checkpoint(%s)", mode);
 	sqlite3 *db = connection(0);
 	while (sq_now() < end) {
 		if (run(db, "UPDATE store SET settled = settled + 1", row, sizeof row) == SQLITE_OK)
@@ -132,30 +216,61 @@ static void do_race(char *args)
 	answer("%d", commits);
 }
 
+static void do_add(const char *args)
+{
+	char row[200], sql[96];
+	int commits = 0;
+	unsigned long long ino;
+	double seconds;
+	if (sscanf(args, "%llu %lf", &ino, &seconds) != 2)
+		abort();
+	int64_t end = sq_now() + (int64_t)(seconds * 1e9);
+	sqlite3 *db = connection(0);
+	sqlite3_busy_timeout(db, 5000);
+	sqlite3_wal_autocheckpoint(db, 8);
+	snprintf(sql, sizeof sql, "UPDATE inode SET uid = uid + 1 WHERE ino = %llu", ino);
+	while (sq_now() < end)
+		commits += run(db, sql, row, sizeof row) == SQLITE_OK;
+	answer("%d", commits);
+}
+
+/* The words that something follows. */
+static void obey_with(const char *word, char *args)
+{
+	if (!strcmp(word, "create"))
+		do_create(args);
+	else if (!strcmp(word, "write"))
+		do_write(args);
+	else if (!strcmp(word, "count"))
+		do_count(args);
+	else if (!strcmp(word, "sql"))
+		do_sql(args);
+	else if (!strcmp(word, "race"))
+		do_race(args);
+	else if (!strcmp(word, "add"))
+		do_add(args);
+	else
+		abort();
+}
+
 static void obey(char *line)
 {
 	char *args = strchr(line, ' ');
-	if (args)
+	if (args) {
 		*args++ = '\0';
-	if (!strcmp(line, "open")) {
+		obey_with(line, args);
+	} else if (!strcmp(line, "open")) {
 		do_open();
 	} else if (!strcmp(line, "close")) {
 		self.store = store_close(self.store);
 		answer("0");
 	} else if (!strcmp(line, "keeper")) {
-		answer("%d", atomic_load(&sq_store(self.store)->log_role) == SQ_ROLE_PINNED);
+		answer("%d", atomic_load(&sq_store(self.store)->log_role) != SQ_ROLE_NONE);
+	} else if (!strcmp(line, "short")) {
+		atomic_store(&sq_store(self.store)->log_size, 16);
+		answer("0");
 	} else if (!strcmp(line, "salt") || !strcmp(line, "size")) {
 		do_log(line[1] == 'a');
-	} else if (!args) {
-		abort();
-	} else if (!strcmp(line, "create")) {
-		do_create(args);
-	} else if (!strcmp(line, "write")) {
-		do_write(args);
-	} else if (!strcmp(line, "sql")) {
-		do_sql(args);
-	} else if (!strcmp(line, "race")) {
-		do_race(args);
 	} else {
 		abort();
 	}

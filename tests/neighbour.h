@@ -1,17 +1,26 @@
 /*
  * Other processes that use the same store: mounts of it, and SQL clients. A neighbour is this
- *program started once more; it does what it is told, a line at a time, and answers a line:
+ * program started once more; it is told what to do in lines, and answers each with a line:
  *
- *	open | close            a mount of the store
- *	create NAME             a record in the root; answers its inode
- *	write INO LETTER N      N durable writes of one block full of LETTER
- *	keeper                  is it the keeper of the log? 0, 1
- *	sql I STATEMENT         on the I-th connection of a SQL client, which does not wait for
- *locks; answers SQLite's code, then the columns of the first row salt | size             of the
- *log's file: changes when it starts anew; bytes race SECONDS CHECKPOINT SQL client: commits, and
- *checkpoints so, as fast as it can; answers how many commits
+ *	open, close          a mount of the store; answers 0 or an error
+ *	keeper               is it the keeper of the log? 0, 1
+ *	short                its log starts anew as often as possible
+ *	create NAME          a record in the root; answers its inode
+ *	write INO LETTER N   N durable writes of one block full of LETTER
+ *	count INO SECONDS    writes as in neighbour_counted(); answers the last number
+ *
+ *	sql I STATEMENT      on the I-th connection of an SQL client, which does not wait for
+ *	                     locks; answers SQLite's code, then the columns of the first row
+ *	race MODE SECONDS    SQL client: commits and checkpoints so (PASSIVE, ...) as fast as
+ *	                     it can; answers how many commits
+ *	add INO SECONDS      SQL client: adds 1 to the uid of the inode again and again, with
+ *	                     automatic checkpoints; answers how often
+ *
+ *	salt, size           of the log's file: changes when it starts anew; bytes
  */
 #pragma once
+
+#include "cache/store/store.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +39,16 @@ void neighbour_main(int argc, char **argv);
 void neighbour_start(struct neighbour *p, const char *path);
 /* Ends it, also a stopped one; a neighbour that was not started is left alone. */
 void neighbour_kill(struct neighbour *p);
+
+/*
+ * The writes of `count`: number n, from 1 on, fills block n % NEIGHBOUR_BLOCKS of the record. The
+ * last number is in the file INO.acked in the store's directory as soon as it is acknowledged.
+ * neighbour_counted() looks whether all of it is there up to a number, which it returns; -1: not.
+ */
+#define NEIGHBOUR_BLOCKS 32u
+long long neighbour_counted(struct store *s, uint64_t ino);
+/* What has been acknowledged. */
+long long neighbour_acked(const char *path, uint64_t ino);
 
 /* Tells it to do something; the answer is in p->answer, and returned. */
 const char *neighbour_do(struct neighbour *p, const char *format, ...)

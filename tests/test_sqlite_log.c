@@ -109,7 +109,7 @@ static void test_pinned(void **state)
 	long long salt = neighbour_number(p, "salt");
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		char line[64];
-		snprintf(line, sizeof line, "race 0.1 %s", modes[i]);
+		snprintf(line, sizeof line, "race %s 0.1", modes[i]);
 		assert_true(neighbour_number(p, line) > 0);
 		assert_int_equal(neighbour_number(p, "salt"), salt);
 		assert_string_equal(

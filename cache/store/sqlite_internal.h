@@ -255,6 +255,7 @@ struct sqlite_store {
 	struct sq_peers peers;	/* (w) as of the current, or the last, transaction */
 	bool shrink_log;	/* (w) the change log must make room; sqlite_changelog.c */
 	atomic_int log_role;	/* enum sq_log_role; set under (w) */
+	atomic_uint log_size;	/* pages that the log may grow to; for tests, else constant */
 	atomic_uint log_limit;	/* pages in the log that wake the keeper */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */

@@ -197,7 +197,7 @@ static void start_anew(struct sqlite_store *s, struct rounds *k, int64_t now)
 	int r = s->degraded ? -EIO : sq_log_anew(s, false, until);
 	s->writer->busy_until = 0;
 	sq_write_unlock(s);
-	unsigned limit = LOG_SIZE / s->page_size;
+	unsigned limit = atomic_load(&s->log_size);
 	if (r < 0) {
 		/* Somebody reads it. Not after each commit from now on. */
 		k->retry_at = now + SECOND;
@@ -230,7 +230,7 @@ static void look(struct sqlite_store *s, struct rounds *k)
 		return;
 	}
 	if (atomic_load(&s->log_limit) == UINT_MAX)
-		atomic_store(&s->log_limit, LOG_SIZE / s->page_size);
+		atomic_store(&s->log_limit, atomic_load(&s->log_size));
 	if (!sq_log_view(s, &v))
 		return;
 	int64_t now = sq_now();
@@ -239,7 +239,7 @@ static void look(struct sqlite_store *s, struct rounds *k)
 		k->rested = false;
 	}
 	k->seen = v;
-	if (sq_log_asked(s) || (v.frames >= LOG_SIZE / s->page_size && now >= k->retry_at))
+	if (sq_log_asked(s) || (v.frames >= atomic_load(&s->log_size) && now >= k->retry_at))
 		start_anew(s, k, now);
 	else if (!k->rested && now - k->quiet_since >= SECOND)
 		rest(s, k, now);
@@ -282,6 +282,7 @@ int sq_keeper_start(struct sqlite_store *s)
 		return r;
 	open_file(s);
 	reserve_log(s);
+	atomic_store(&s->log_size, LOG_SIZE / s->page_size);
 	atomic_store(&s->log_limit, LOG_SIZE / s->page_size);
 	IGNORE(sq_log_keep(s)); /* before anything is written; else later */
 	sqlite3_wal_hook(s->writer->db, sq_log_grew, s);
