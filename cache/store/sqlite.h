@@ -28,11 +28,12 @@ struct sqlite_config {
 };
 
 /*
- * Opens the store at cfg->path; creates it when there is no file, or an empty one, and it is not
- * readonly. *ret is the caller's. On failure `why` says in one line what is wrong with which file
- * and what to do, and the file is untouched.
+ * Opens the store at cfg->path. If it is not to be readonly: creates it when there is no file, or
+ * an empty one, and converts one of an older format. *ret is the caller's. On failure `why` says in
+ * one line what is wrong with which file and what to do, and the file is untouched.
  *   -EPROTO   not a store: another application's database, not a database at all
- *   -EPROTONOSUPPORT   a store of a newer format
+ *   -EPROTONOSUPPORT   a store of a newer format, or of an older one and readonly
+ *   -EBUSY    a store of an older format that is mounted
  *   -ENOENT, -EACCES, -EROFS, -EISDIR, -ENOSPC, -EIO, -ENOMEM
  */
 int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char *why,

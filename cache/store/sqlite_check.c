@@ -97,6 +97,7 @@ static const struct {
 	{"names", check_names},
 	{"directories", check_directories},
 	{"tree", check_tree},
+	{"change log", check_changelog},
 	{"data", check_data},
 };
 
@@ -163,7 +164,7 @@ static int is_store(const char *path, char *why, size_t why_size)
 {
 	enum sq_format format;
 	int r = sq_recognise(path, &format, why, why_size);
-	if (r < 0 || format == SQ_FORMAT_OURS)
+	if (r < 0 || format == SQ_FORMAT_OURS || format == SQ_FORMAT_OLD)
 		return r;
 	bool empty = format == SQ_FORMAT_EMPTY;
 	snprintf(why, why_size, "%s: %s; name a recordfs store", path,
@@ -263,10 +264,12 @@ static int run_checks(struct check *k)
 	return 0;
 }
 
-static int check_all(struct check *k, const char *path, bool immutable)
+static int check_all(struct check *k, const char *path, bool immutable, char *why, size_t why_size)
 {
 	k->step = "store";
 	int r = begin(k, path, immutable);
+	if (r == 0)
+		r = sq_verify_format(k->conn, why, why_size);
 	if (r == 0)
 		r = run_checks(k);
 	return r == CHECK_BROKEN ? 0 : r;
@@ -283,8 +286,8 @@ int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 	r = side_files_find(path, &files);
 	bool bare = !files.log_there && !files.index_there;
 	if (r == 0)
-		r = check_all(&k, path, bare && !directory_writable(path));
-	if (r < 0)
+		r = check_all(&k, path, bare && !directory_writable(path), why, why_size);
+	if (r < 0 && r != -EPROTONOSUPPORT)
 		explain(path, &k, r, why, why_size);
 	sqlite3_finalize(k.place);
 	k.conn = sq_conn_close(k.conn);

@@ -146,11 +146,18 @@ int check_orphans(struct check *k)
 	int64_t ino;
 	int r = cursor_open(k, "SELECT ino, nlink FROM inode ORDER BY ino", false, &inode);
 	if (r == 0)
-		r = cursor_open(k, "SELECT DISTINCT ino FROM orphan ORDER BY ino", false, &orphan);
+		r = cursor_open(k,
+			"SELECT ino, min(mount), min(change) FROM orphan"
+			" GROUP BY ino ORDER BY ino",
+			false, &orphan);
 	while (r == 0 && cursor_least(both, 2, &ino)) {
 		bool exists = cursor_at(&inode, ino), listed = cursor_at(&orphan, ino);
 		bool deleted = exists && cursor_int(&inode, 1) == 0;
 		k->summary.orphans += listed;
+		if (listed && (cursor_int(&orphan, 1) < 0 || cursor_int(&orphan, 2) < 0))
+			check_fault(k, ino, -1, "listed as an orphan of mount %lld, change %lld",
+				(long long)cursor_int(&orphan, 1),
+				(long long)cursor_int(&orphan, 2));
 		if (listed && !exists)
 			check_fault(k, ino, -1, "listed as an orphan, but does not exist");
 		else if (listed && !deleted)

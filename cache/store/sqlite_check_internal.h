@@ -6,6 +6,7 @@
  *	sqlite_check_inode.c    rows of inodes, orphans, extended attributes
  *	sqlite_check_names.c    names, directories, the tree
  *	sqlite_check_data.c     runs of blocks, holes, checksums
+ *	sqlite_check_log.c      the change log
  *
  * A check is one function that reads tables in the order of inodes and merges them row by row, so
  * that memory does not grow with the store; what has to be sorted first is sorted by SQLite, in
@@ -41,7 +42,8 @@ int check_entry_ids(struct check *k) MUST_CHECK NONNULL(1);
 int check_names(struct check *k) MUST_CHECK NONNULL(1);
 int check_directories(struct check *k) MUST_CHECK NONNULL(1);
 int check_tree(struct check *k) MUST_CHECK NONNULL(1);
-int check_data(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check_data.c */
+int check_data(struct check *k) MUST_CHECK NONNULL(1);	    /* sqlite_check_data.c */
+int check_changelog(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check_log.c */
 
 /* -- sqlite_check_cursor.c ------------------------------------------------------------------- */
 

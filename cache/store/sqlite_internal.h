@@ -3,6 +3,7 @@
  *
  *	sqlite_store.c       open, close, the table of functions
  *	sqlite_schema.c      the tables; creating and recognising a store
+ *	sqlite_upgrade.c     stores of an older format
  *	sqlite_view.c        views, for SQL clients: records as rows
  *	sqlite_trigger.c     triggers that make them writable
  *	sqlite_trigger_log.c triggers that log what SQL clients change
@@ -356,7 +357,12 @@ void sq_read_end(struct sqlite_store *s, struct sq_conn *c) NONNULL(1);
 
 /* -- sqlite_schema.c ----------------------------------------------------------------------- */
 
-enum sq_format { SQ_FORMAT_MISSING, SQ_FORMAT_EMPTY, SQ_FORMAT_OURS };
+/* The format of a store: one higher for each change that an older recordfs could not cope with. */
+#define SQ_FORMAT 2
+#define SQ_FORMAT_1 1
+
+/* OLD: of format 1, as far as the header tells: what is in the log may say otherwise. */
+enum sq_format { SQ_FORMAT_MISSING, SQ_FORMAT_EMPTY, SQ_FORMAT_OLD, SQ_FORMAT_OURS };
 
 /* What is at `path`? Reads the header only. -EPROTO, -EPROTONOSUPPORT as sqlite_store_open. */
 int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_size) MUST_CHECK
@@ -366,8 +372,19 @@ int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_si
  * somebody else was first, and what is there now is left alone. */
 int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_CHECK NONNULL(1, 3);
 
+/* The n-th statement that makes the schema of a store; NULL: no more. */
+const char *sq_schema(size_t n) MUST_CHECK;
+
 /* Is the schema the one we know (nothing missing, nothing added that could run)? -EPROTO. */
 int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/* -- sqlite_upgrade.c ---------------------------------------------------------------------- */
+
+/* Is the store of our format, not an older one? -EPROTONOSUPPORT. */
+int sq_verify_format(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/* Converts a store of format 1; any other is left alone. -EBUSY: it is mounted. */
+int sq_upgrade(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
 
 /* -- for SQL clients ----------------------------------------------------------------------- */
 

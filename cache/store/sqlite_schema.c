@@ -15,8 +15,6 @@
 
 /* "rcfs", at offset 68 of the file; file(1) and every SQLite client can read it. */
 #define APPLICATION_ID 0x72636673
-/* The format: one higher for each change that an older recordfs could not cope with. */
-#define FORMAT 2
 /* Why this page size: docs/measurements.md. */
 #define PAGE_SIZE 4096
 
@@ -114,14 +112,14 @@ int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_si
 		return -EPROTO;
 	}
 	uint32_t format = big_endian(header + 60);
-	if (format != FORMAT) {
+	if (format != SQ_FORMAT && format != SQ_FORMAT_1) {
 		snprintf(why, why_size,
 			"%s: store format %u is %s than this recordfs (format %d); use a %s one",
-			path, format, format > FORMAT ? "newer" : "older", FORMAT,
-			format > FORMAT ? "newer" : "matching");
+			path, format, format > SQ_FORMAT ? "newer" : "older", SQ_FORMAT,
+			format > SQ_FORMAT ? "newer" : "matching");
 		return -EPROTONOSUPPORT;
 	}
-	*ret = SQ_FORMAT_OURS;
+	*ret = format == SQ_FORMAT ? SQ_FORMAT_OURS : SQ_FORMAT_OLD;
 	return 0;
 }
 
@@ -156,11 +154,11 @@ static int fill(sqlite3 *db)
 }
 
 /*
- * The n-th of all that the schema of a store has; NULL: no more. Views come first: the first root
+ * Views come first: the first root
  * page that SQLite 3.40 looks at in `PRAGMA integrity_check` is that of the youngest object, and if
  * it is a view, which has none, a part of the check is left out.
  */
-static const char *object(size_t n)
+const char *sq_schema(size_t n)
 {
 	const char *const *views, *const *triggers, *const *log;
 	size_t n_views, n_triggers, n_log;
@@ -186,10 +184,10 @@ static int build(sqlite3 *db)
 	snprintf(pragmas, sizeof pragmas,
 		"PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;"
 		"PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN IMMEDIATE",
-		PAGE_SIZE, APPLICATION_ID, FORMAT);
+		PAGE_SIZE, APPLICATION_ID, SQ_FORMAT);
 	int rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
-	for (size_t i = 0; rc == SQLITE_OK && object(i); i++)
-		rc = sqlite3_exec(db, object(i), NULL, NULL, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && sq_schema(i); i++)
+		rc = sqlite3_exec(db, sq_schema(i), NULL, NULL, NULL);
 	int r = sq_errno(rc);
 	if (r == 0)
 		r = fill(db);
@@ -317,8 +315,8 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 /* Is this object of the schema, by its SQL, one of ours? SQLite's own indexes have no SQL. */
 static bool known(const char *sql)
 {
-	for (size_t i = 0; object(i); i++)
-		if (strcmp(sql, object(i)) == 0)
+	for (size_t i = 0; sq_schema(i); i++)
+		if (strcmp(sql, sq_schema(i)) == 0)
 			return true;
 	return false;
 }
@@ -358,7 +356,7 @@ int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size)
 			sqlite3_db_filename(c->db, "main"), stranger);
 		return -EPROTO;
 	}
-	if (object(found)) {
+	if (sq_schema(found)) {
 		snprintf(why, why_size, "%s: something is missing from the schema; restore it",
 			sqlite3_db_filename(c->db, "main"));
 		return -EPROTO;

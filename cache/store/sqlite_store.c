@@ -217,16 +217,21 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 {
 	int64_t page_size = 0;
 	int r = sq_conn_open(s, &s->writer);
+	if (r == 0 && !s->readonly)
+		r = sq_upgrade(s->writer, why, why_size);
+	if (r == 0)
+		r = sq_verify_format(s->writer, why, why_size);
 	if (r == 0)
 		r = sq_verify_schema(s->writer, why, why_size);
-	if (r < 0 && r != -EPROTO && s->readonly && !s->immutable && has_log(s)) {
+	bool known = r == -EPROTO || r == -EPROTONOSUPPORT;
+	if (r < 0 && !known && s->readonly && !s->immutable && has_log(s)) {
 		snprintf(why, why_size,
 			"%s: its log (-wal) cannot be read; mount it writable once, or a copy of"
 			" both in a writable directory",
 			s->path);
 		return r;
 	}
-	if (r < 0 && r != -EPROTO && s->readonly && !s->immutable) {
+	if (r < 0 && !known && s->readonly && !s->immutable) {
 		s->writer = sq_conn_close(s->writer);
 		s->immutable = true;
 		return open_writer(s, why, why_size);
@@ -266,7 +271,7 @@ static int find_or_make(const char *path, bool readonly, char *why, size_t why_s
 {
 	enum sq_format format;
 	int r = sq_recognise(path, &format, why, why_size);
-	if (r < 0 || format == SQ_FORMAT_OURS)
+	if (r < 0 || format == SQ_FORMAT_OURS || format == SQ_FORMAT_OLD)
 		return r;
 	if (readonly) {
 		snprintf(why, why_size, "%s: there is no store to mount read-only", path);
