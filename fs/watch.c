@@ -82,12 +82,15 @@ static void *grow(void *array, size_t *room, size_t need, size_t most, size_t si
 	return bigger;
 }
 
-/* To be dropped again on the next tick: attributes, of a directory also the listing. */
-static void remember_inode(struct watch *w, uint64_t ino, bool directory)
+/*
+ * To be dropped again on the next tick: attributes; of a directory also the listing (offset 0); and
+ * what may lie past a new end of the file. A read that is under way when attributes are dropped
+ * does not tell the kernel where the file ends, so what it brought from there must not stay.
+ */
+static void remember_inode(struct watch *w, uint64_t ino, int64_t offset)
 {
 	struct told *t = this_tick(w);
-	/* Most events of one inode come together. */
-	if (t->n == 0 || t->inodes[t->n - 1].ino != ino) {
+	if (t->n == 0 || t->inodes[t->n - 1].ino != ino) { /* most of one inode come together */
 		if (!inodes_known(w->fs->inodes, ino))
 			return;
 		struct inodes_stale *inodes = grow(
@@ -99,8 +102,9 @@ static void remember_inode(struct watch *w, uint64_t ino, bool directory)
 		t->inodes = inodes;
 		t->inodes[t->n++] = (struct inodes_stale){ino, -1, 0};
 	}
-	if (directory)
-		t->inodes[t->n - 1].offset = 0;
+	struct inodes_stale *last = &t->inodes[t->n - 1];
+	if (offset >= 0 && (last->offset < 0 || offset < last->offset))
+		last->offset = offset;
 }
 
 /* Names are told when the poll is over: only then is it known whether something is gone. */
@@ -146,6 +150,7 @@ static void tell_data(struct watch *w, const struct store_event *event)
 	int64_t from = (int64_t)(event->first * STORE_BLOCK_SIZE);
 	int64_t to = event->last < most ? (int64_t)((event->last + 1) * STORE_BLOCK_SIZE) : from;
 	tell_inode(w, event->ino, from, to - from); /* 0: to the end */
+	remember_inode(w, event->ino, to > from ? -1 : from);
 }
 
 static void expect_orphans(struct watch *w)
@@ -176,15 +181,14 @@ static bool take(void *arg, const struct store_event *event)
 	case STORE_EVENT_ATTR:
 	case STORE_EVENT_GONE:
 		tell_inode(w, event->ino, -1, 0);
-		remember_inode(w, event->ino, false);
+		remember_inode(w, event->ino, -1);
 		break;
 	case STORE_EVENT_DATA:
 		tell_data(w, event);
-		remember_inode(w, event->ino, false);
 		break;
 	case STORE_EVENT_NAME:
 		tell_inode(w, event->ino, 0, 0);
-		remember_inode(w, event->ino, true);
+		remember_inode(w, event->ino, 0);
 		remember_name(w, event->ino, &event->name);
 		break;
 	case STORE_EVENT_ALL:

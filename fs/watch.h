@@ -14,8 +14,8 @@
  * before the change, and reach the kernel after the notification. For pages the kernel orders that
  * itself, for replies to GETATTR as well; for the others (SETATTR, LOOKUP of an entry that it
  * has, READDIR) it does not. So a reply that was begun before the last event lets the kernel
- * keep nothing (reply_begin), and for those that had just left, attributes, entries and listings
- * are dropped once more on the next tick, the echo.
+ * keep nothing (reply_begin), and for those that had just left, attributes, entries and listings,
+ * and what lies past a new end of a file, are dropped once more on the next tick, the echo.
  *
  * It polls twice in each options.watch_ns; when that is 0, once a second, and only for GONE: the
  * TTL alone says then how old a read may be. It holds no lock while it does. When the store fails
