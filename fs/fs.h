@@ -10,6 +10,7 @@
 #include "notify.h"
 #include "options.h"
 #include "reaper.h"
+#include "renames.h"
 
 #include <stdatomic.h>
 
@@ -20,6 +21,7 @@ struct fs {
 	struct inodes *inodes;
 	struct notify *notify;
 	struct reaper *reaper;
+	struct renames *renames;
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;

@@ -1,6 +1,7 @@
 /*
  * Operations on names: look up, create, link, unlink, rename.
  */
+#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -161,6 +162,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 		.new_parent = new_parent,
 		.new_name = name_of(new_name),
 		.flags = flags};
+	renames_add(fs_of(req)->renames, &c.rename, clock_monotonic());
 	reply_error(req, OP_RENAME, reply_apply(fs_of(req), &c));
 }
 

@@ -197,6 +197,8 @@ static int open_store(struct session *s)
 		return r;
 	r = inodes_new(&s->fs.inodes);
 	if (r == 0)
+		r = renames_new(&s->fs.renames);
+	if (r == 0)
 		r = reaper_start(s->fs.store, &s->fs.reaper);
 	if (r < 0)
 		return fail(s, r, "cannot start: %s", strerror(-r));
@@ -254,6 +256,7 @@ static void stop(struct session *s)
 		reap_rest(s);
 	s->fs.reaper = reaper_stop(s->fs.reaper, REAP_PATIENCE);
 	s->fs.store = store_close(s->fs.store);
+	s->fs.renames = renames_free(s->fs.renames);
 	s->fs.inodes = inodes_free(s->fs.inodes);
 }
 

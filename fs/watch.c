@@ -108,8 +108,9 @@ static void remember_inode(struct watch *w, uint64_t ino, int64_t offset)
 }
 
 /* Names are told when the poll is over: only then is it known whether something is gone. */
-static void remember_name(struct watch *w, uint64_t parent, const struct change_name *name)
+static void remember_name(void *arg, uint64_t parent, const struct change_name *name)
 {
+	struct watch *w = arg;
 	struct told *t = this_tick(w);
 	if (t->all_names || name->len > STORE_NAME_MAX || !inodes_known(w->fs->inodes, parent))
 		return;
@@ -190,6 +191,9 @@ static bool take(void *arg, const struct store_event *event)
 		tell_inode(w, event->ino, 0, 0);
 		remember_inode(w, event->ino, 0);
 		remember_name(w, event->ino, &event->name);
+		if (!renames_find(w->fs->renames, event->ino, &event->name, clock_monotonic(),
+			    remember_name, w))
+			this_tick(w)->all_names = true;
 		break;
 	case STORE_EVENT_ALL:
 		notify_all_inodes(w->fs->notify);

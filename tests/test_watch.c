@@ -5,6 +5,7 @@
 #include "kit.h"
 #include "model_store.h"
 
+#include "fs/clock.h"
 #include "fs/watch.h"
 
 #include <errno.h>
@@ -124,6 +125,7 @@ static void start(int64_t watch_ns)
 	fs.store = kit->store;
 	fs.inodes = inodes;
 	atomic_store(&fs.outside_changes, 0);
+	assert_int_equal(renames_new(&fs.renames), 0);
 	assert_int_equal(notify_start(inodes, &ops, NULL, &fs.notify), 0);
 	assert_int_equal(reaper_start(fs.store, &fs.reaper), 0);
 	assert_int_equal(watch_start(&fs, &watch), 0);
@@ -134,6 +136,7 @@ static void stop(void)
 	watch = watch_stop(watch);
 	fs.notify = notify_free(fs.notify);
 	fs.reaper = reaper_stop(fs.reaper, INT64_MAX / 2);
+	fs.renames = renames_free(fs.renames);
 	inodes_free(fs.inodes);
 	kit_free(kit);
 }
@@ -277,6 +280,29 @@ static void too_many_names_are_all_names(void **state)
 	stop();
 }
 
+/* What the kernel had under a name goes with it when it is renamed. */
+static void a_name_that_was_moved_meanwhile_is_found(void **state)
+{
+	(void)state;
+	start(2 * MS);
+	const struct change_rename moves[] = {
+		{.parent = 1, .name = {"one", 3}, .new_parent = 1, .new_name = {"two", 3}},
+		{.parent = 1, .name = {"x", 1}, .new_parent = 1, .new_name = {"y", 1}},
+		{.parent = 1, .name = {"two", 3}, .new_parent = 1, .new_name = {"three", 5}},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(moves); i++)
+		renames_add(fs.renames, &moves[i], clock_monotonic());
+	tell(&(struct store_event){.kind = STORE_EVENT_NAME, .ino = 1, .name = {"one", 3}}, 1);
+	wait_for(&s.names, 6); /* each of the three, and once more */
+	assert_string_equal(s.name, "three");
+	assert_int_equal(s.all_names, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		renames_add(fs.renames, &moves[1], clock_monotonic());
+	tell(&(struct store_event){.kind = STORE_EVENT_NAME, .ino = 1, .name = {"one", 3}}, 1);
+	wait_for(&s.all_names, 2);
+	stop();
+}
+
 static void a_failing_store_is_asked_again(void **state)
 {
 	(void)state;
@@ -329,6 +355,7 @@ int main(void)
 		cmocka_unit_test(what_is_gone_is_an_orphan_if_in_use),
 		cmocka_unit_test(after_missing_some_everything_goes),
 		cmocka_unit_test(too_many_names_are_all_names),
+		cmocka_unit_test(a_name_that_was_moved_meanwhile_is_found),
 		cmocka_unit_test(a_failing_store_is_asked_again),
 		cmocka_unit_test(a_blind_watch_only_looks_for_what_is_gone),
 		cmocka_unit_test(orphans_of_others_are_found),

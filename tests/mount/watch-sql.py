@@ -147,5 +147,16 @@ ino = sql.ino("other")
 os.stat(MNT / "other")
 sql.unlink("other")
 poll("it is deleted", lambda: not sql.one("SELECT 1 FROM inode WHERE ino = ?", ino))
+
+# A name means another file by now, and is renamed here before the news has come
+daemon.umount()
+daemon = Daemon("-o", "cache_ttl=3600,watch=2000")
+for name in ("first", "second"):
+    (MNT / name).write_bytes(name.encode())
+same(b"first", (MNT / "first").read_bytes())
+sql.rename("second", "first")
+os.rename(MNT / "first", MNT / "third")
+sees("what was renamed", b"second", (MNT / "third").read_bytes)
+sees("the old name", True, lambda: missing(MNT / "first"))
 sql.close()
 done(daemon)
