@@ -237,15 +237,10 @@ def join(*pids):
 
 class Sql:
     """An SQL client that changes the tables of a mounted store, as docs/store-format.md has them.
-    Each method is one transaction; paths are from the root of the store. Where the store has no
-    triggers that keep the change log it writes that as well."""
-
-    ATTR, DATA, NAME, GONE = 1, 2, 3, 4
+    Each method is one transaction; paths are from the root of the store."""
 
     def __init__(self):
         self.db = sqlite3.connect(STORE, isolation_level=None, timeout=60)
-        (triggers,) = self.one("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'")
-        self.by_hand = not triggers
 
     def one(self, sql, *args):
         return self.db.execute(sql, args).fetchone()
@@ -263,11 +258,6 @@ class Sql:
         path = pathlib.PurePosixPath(path)
         return self.ino(path.parent), path.name
 
-    def log(self, kind, ino, first=None, last=None, name=None):
-        if self.by_hand:
-            self.run("INSERT INTO changelog(mount, kind, ino, first, last, name)"
-                     " VALUES(0, ?, ?, ?, ?, ?)", kind, ino, first, last, name)
-
     def __enter__(self):
         self.run("BEGIN IMMEDIATE")
         return self
@@ -282,7 +272,6 @@ class Sql:
         sets = "".join(f", {name} = ?" for name in columns)
         self.run(f"UPDATE inode SET version = version + 1{sets} WHERE ino = ?",
                  *columns.values(), ino)
-        self.log(self.ATTR, ino)
 
     def write(self, path, data):
         """New contents of a file of up to 64 KiB, in one row."""
@@ -294,17 +283,15 @@ class Sql:
             if data:
                 self.run("INSERT INTO block(key, sums, data) VALUES(?, NULL, ?)", key, data)
             self.touch(ino, size=len(data), blocks=(len(data) + 4095) // 4096)
-            self.log(self.DATA, ino, 0, None)
 
-    def patch(self, path, index, data):
-        """One block of a file whose rows have one block each."""
+    def patch(self, path, chunk, data):
+        """One chunk of a file that is one row."""
         with self:
-            ino = self.ino(path)
+            ino, first = self.ino(path), 16 * chunk
             changed = self.run("UPDATE block SET data = ?, sums = NULL WHERE key = ?",
-                               data, ino << 30 | index).rowcount
-            same(1, changed, "rows of that block")
+                               data, ino << 30 | first).rowcount
+            same(1, changed, "rows of that chunk")
             self.touch(ino)
-            self.log(self.DATA, ino, index, index)
 
     def attr(self, path, **columns):
         with self:
@@ -322,12 +309,10 @@ class Sql:
                  " 1 + coalesce(max(id), 0), ?, ? FROM dentry WHERE parent = ?",
                  parent, name, ino, kind, parent)
         self.touch(parent)
-        self.log(self.NAME, parent, name=name)
 
     def take_name(self, parent, name):
         self.run("DELETE FROM dentry WHERE parent = ? AND name = ?", parent, name)
         self.touch(parent)
-        self.log(self.NAME, parent, name=name)
 
     def create(self, path, mode=0o100644, target=None):
         """An empty file, or a symlink; returns its inode."""
@@ -348,10 +333,7 @@ class Sql:
         (ino,) = self.one("SELECT ino FROM dentry WHERE parent = ? AND name = ?", parent, name)
         self.take_name(parent, name)
         self.touch(ino, nlink=0)
-        if self.by_hand:
-            self.log(self.GONE, ino)
-            self.run("INSERT INTO orphan(ino, mount, change) VALUES(?, 0, last_insert_rowid())",
-                     ino)
+        self.run("INSERT INTO orphan(ino, mount, change) VALUES(?, 0, 0)", ino)
 
     def rename(self, old, new):
         """Of files, or of directories inside one directory; `new` is replaced if it is there."""

@@ -10,11 +10,12 @@ for name in ("f", "mode", "gone", "old", "replaced", "new-one", "held", "other",
 os.symlink("before", MNT / "link")
 os.mkdir(MNT / "old-dir")
 (MNT / "old-dir" / "in").write_bytes(b"in it")
-blocks = [bytes([65 + i]) * 4096 for i in range(8)]
-for i, block in enumerate(blocks):  # rows of one block each
-    with open(MNT / "blocks", "r+b" if i else "wb") as f:
-        f.seek(i * 4096)
-        f.write(block)
+CHUNK = 65536  # a row of 16 blocks, and what is dropped when it changes
+chunks = [bytes([65 + i]) * CHUNK for i in range(8)]
+for i, chunk in enumerate(chunks):
+    with open(MNT / "chunks", "r+b" if i else "wb") as f:
+        f.seek(i * CHUNK)
+        f.write(chunk)
 sql = Sql()
 
 
@@ -46,39 +47,40 @@ for data in (b"X", b"longer than it was", b"short", os.urandom(60000), b"", b"f 
 views.close()
 
 # A mapping of its own accord, in which nothing else looks at the file
-path = MNT / "blocks"
+path = MNT / "chunks"
 views = Views(path)
 shown = views.mapped()
-sql.patch("blocks", 3, b"new" + bytes(4093))
+chunks[3] = b"new" * 10000 + bytes(CHUNK - 30000)
+sql.patch("chunks", 3, chunks[3])
 poll("the mapping shows it", lambda: views.mapped() != shown)
-blocks[3] = b"new" + bytes(4093)
-views.verify_mapping(b"".join(blocks), "the mapping")
+views.verify_mapping(b"".join(chunks), "the mapping")
 views.close()
 
-# Other blocks of the file, and other files, stay warm: in the kernel, then in the daemon
+# Other parts of the file, and other files, stay warm: in the kernel, then in the daemon
 fd = os.open(path, os.O_RDONLY)
 other = os.open(MNT / "other", os.O_RDONLY)
-same(b"".join(blocks), os.pread(fd, 1 << 20, 0))
+same(b"".join(chunks), os.pread(fd, 1 << 20, 0))
 os.pread(other, 100, 0)
 before = daemon.stats()
-blocks[5] = b"5" * 4096
-sql.patch("blocks", 5, blocks[5])
-sees("one block", blocks[5], lambda: os.pread(fd, 4096, 5 * 4096))
+chunks[5] = b"5" * CHUNK
+sql.patch("chunks", 5, chunks[5])
+sees("a part", chunks[5], lambda: os.pread(fd, CHUNK, 5 * CHUNK))
 time.sleep(0.1)  # and what follows a tick later
 after = daemon.stats()
-for i, block in enumerate(blocks):
-    same(block, os.pread(fd, 4096, i * 4096))
+for i, chunk in enumerate(chunks):
+    same(chunk, os.pread(fd, CHUNK, i * CHUNK))
 same(b"other", os.pread(other, 100, 0))
 same(b"other", (MNT / "other").read_bytes())
 still = daemon.stats()
 same(after["read_requests"], still["read_requests"], "what did not change stays with the kernel")
-same(1, after["cache_misses"] - before["cache_misses"], "blocks that were loaded again")
+same(16, after["cache_misses"] - before["cache_misses"], "blocks that were loaded again")
 assert after["outside_changes"] > before["outside_changes"]
 direct = os.open(path, os.O_RDONLY | os.O_DIRECT)
-sql.patch("blocks", 6, b"6" * 4096)
-sees("one block", b"6" * 4096, lambda: os.pread(direct, 4096, 6 * 4096))
+chunks[6] = b"6" * CHUNK
+sql.patch("chunks", 6, chunks[6])
+sees("a part", chunks[6], lambda: os.pread(direct, CHUNK, 6 * CHUNK))
 before = daemon.stats()
-os.pread(direct, 6 * 4096, 0)
+os.pread(direct, 6 * CHUNK, 0)
 same(before["cache_misses"], daemon.stats()["cache_misses"], "the daemon's cache stays warm")
 for handle in (fd, other, direct):
     os.close(handle)
