@@ -370,6 +370,71 @@ static void test_deleted_with_sql(void **state)
 	assert_true(deletes(pair_there, x, f));
 }
 
+/* What the peer does at the very moment when we are asked, before our answer is written. */
+struct meanwhile {
+	struct pair *pair;
+	struct change change;
+	int result;
+	unsigned n_touched;
+};
+
+static bool do_meanwhile(void *arg, const struct store_event *event)
+{
+	struct meanwhile *m = arg;
+	struct change done;
+	if (event->kind != STORE_EVENT_GONE)
+		return false;
+	m->result = pair_there(m->pair, m->change, &done);
+	m->n_touched = done.n_touched;
+	return true;
+}
+
+static void test_given_up_meanwhile(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = full_file(x, "f");
+	struct meanwhile m = {x, make_reap(f), -1, 99};
+	unlink_there(x, "f");
+	peer_poll(x->peer, &pair_told);
+	assert_int_equal(store_poll(x->file.store, do_meanwhile, &m), 3);
+	assert_int_equal(m.result, 0);
+	assert_int_equal(m.n_touched, 0);
+	assert_int_equal(store_file_first(&x->file, f), 'a');
+	assert_int_equal(orphans_there(x), 0);
+	assert_true(deletes(pair_here, x, f));
+}
+
+static void test_named_meanwhile(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = full_file(x, "f");
+	struct meanwhile m = {x, make_link(f, ROOT, "g"), -1, 0};
+	unlink_there(x, "f");
+	assert_int_equal(store_poll(x->file.store, do_meanwhile, &m), 3);
+	assert_int_equal(m.result, 0);
+	assert_int_equal(pair_number(&x->file, "SELECT count(*) FROM orphan"), 0);
+	pair_hear(x->file.store, NULL);
+	pair_expect("name 1 g, attr %llu, attr 1", L(f));
+}
+
+/* Deleted again: the second time is told as well. */
+static void test_named_and_deleted_meanwhile(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = full_file(x, "f");
+	struct meanwhile m = {x, make_link(f, ROOT, "g"), -1, 0};
+	unlink_there(x, "f");
+	assert_int_equal(store_poll(x->file.store, do_meanwhile, &m), 3);
+	m.change = make_unlink("g", false);
+	assert_int_equal(pair_there(x, m.change, NULL), 0);
+	assert_false(deletes(pair_there, x, f));
+	use(x, f);
+	both_hear(x);
+	assert_int_equal(store_file_first(&x->file, f), 'a');
+	assert_int_equal(orphans_there(x), 0);
+	assert_true(deletes(pair_here, x, f));
+}
+
 static void test_readonly_reaps_nothing(void **state)
 {
 	struct pair *x = *state;
@@ -402,6 +467,9 @@ int main(int argc, char **argv)
 		PAIR(test_many),
 		PAIR(test_many_with_the_log_trimmed),
 		PAIR(test_deleted_with_sql),
+		PAIR(test_given_up_meanwhile),
+		PAIR(test_named_meanwhile),
+		PAIR(test_named_and_deleted_meanwhile),
 		PAIR(test_readonly_reaps_nothing),
 	};
 	peer_main(argc, argv);

@@ -139,6 +139,24 @@ int check_inodes(struct check *k)
 	return r;
 }
 
+/* Greater numbers of rows in the change log there cannot be yet: who goes by them would delete what
+ * is in use, or never delete anything. */
+#define NEWEST_CHANGE "(SELECT coalesce(max(id), 0) FROM changelog)"
+
+static int check_mounts(struct check *k)
+{
+	struct cursor mount;
+	int r = cursor_open(
+		k, "SELECT id FROM mount WHERE seen < 0 OR seen > " NEWEST_CHANGE, false, &mount);
+	while (r == 0 && mount.row) {
+		check_fault(k, 0, -1, "mount %lld has seen changes that there were not",
+			(long long)cursor_int(&mount, 0));
+		r = cursor_next(&mount);
+	}
+	cursor_close(&mount);
+	return r;
+}
+
 int check_orphans(struct check *k)
 {
 	struct cursor inode, orphan = {0};
@@ -147,8 +165,8 @@ int check_orphans(struct check *k)
 	int r = cursor_open(k, "SELECT ino, nlink FROM inode ORDER BY ino", false, &inode);
 	if (r == 0)
 		r = cursor_open(k,
-			"SELECT ino, min(mount), min(change) FROM orphan"
-			" GROUP BY ino ORDER BY ino",
+			"SELECT ino, min(mount), min(change), max(change) > " NEWEST_CHANGE
+			" FROM orphan GROUP BY ino ORDER BY ino",
 			false, &orphan);
 	while (r == 0 && cursor_least(both, 2, &ino)) {
 		bool exists = cursor_at(&inode, ino), listed = cursor_at(&orphan, ino);
@@ -165,6 +183,8 @@ int check_orphans(struct check *k)
 				(long long)cursor_int(&inode, 1));
 		else if (deleted && !listed)
 			check_fault(k, ino, -1, "deleted, but not listed as an orphan");
+		else if (listed && cursor_int(&orphan, 3))
+			check_fault(k, ino, -1, "an orphan by a change that there was not");
 		if (exists)
 			r = cursor_next(&inode);
 		if (r == 0 && listed)
@@ -172,7 +192,7 @@ int check_orphans(struct check *k)
 	}
 	cursor_close(&inode);
 	cursor_close(&orphan);
-	return r;
+	return r < 0 ? r : check_mounts(k);
 }
 
 /* -- extended attributes ---------------------------------------------------------------------- */

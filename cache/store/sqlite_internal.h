@@ -222,6 +222,15 @@ struct sq_peers {
  *   sync      one flush of the log at a time: the flusher's connection, `log_file`
  *   pool      the list of idle readers
  *   wake      the keeper's: `stopping`, `log_full`
+ *
+ * Other processes write to the file as well. What is kept here of it stays right nevertheless:
+ *   next_ino, last_ino   set aside in table store by a transaction; others take numbers after them
+ *   max_pages            our own limit; what is in use is read in the transaction that may exceed
+ * it page_size            cannot change in WAL mode, not even by VACUUM degraded             is
+ * about our own commits: what others commit is whole, or settled by them peers brought up to date
+ * in each transaction, before anything is done inodes               found to be wrong by poll, and
+ * counted anew statements           are prepared anew by SQLite when the schema has changed; what
+ * does not go with the new one is refused (-EIO)
  */
 struct sqlite_store {
 	struct store store;
