@@ -23,9 +23,10 @@ struct inode {
 	bool orphan;
 	bool suid;
 	bool link;
-	bool noted;	/* in the list `stale` */
-	uint32_t round; /* of inodes_set_all_stale() that it has been handed out for */
-	uint32_t pages; /* while in `fills`: that the kernel may have of it */
+	bool noted;	  /* in the list `stale` */
+	uint32_t round;	  /* of inodes_set_all_stale() that it has been handed out for */
+	uint32_t pages;	  /* while in `fills`: that the kernel may have of it */
+	int64_t answered; /* when it last was, see inodes_answer(); INT64_MIN: never */
 	struct deadline fill;
 	struct inode *stale_next, *stale_prev;
 	int64_t stale_offset, stale_len;
@@ -42,7 +43,8 @@ struct inodes {
 	struct inode *stale_first, *stale_last;
 	uint32_t round;
 	bool walking;
-	size_t walk; /* bucket */
+	int64_t walk_since; /* only those answered since then */
+	size_t walk;	    /* bucket */
 };
 
 /* How much earlier than expected, in nanoseconds, whoever waits is to look again. */
@@ -96,6 +98,7 @@ static struct inode *find_or_add(struct inodes *t, uint64_t ino)
 		return NULL;
 	i->ino = ino;
 	i->round = t->round;
+	i->answered = INT64_MIN;
 	if (t->n++ >> t->bits)
 		grow(t);
 	struct inode **to = bucket(t, ino);
@@ -398,13 +401,33 @@ void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void inodes_set_all_stale(struct inodes *t)
+void inodes_set_all_stale(struct inodes *t, int64_t since)
 {
 	pthread_mutex_lock(&t->lock);
+	if (!t->walking || since < t->walk_since)
+		t->walk_since = since;
 	t->round++;
 	t->walking = true;
 	t->walk = 0;
 	pthread_mutex_unlock(&t->lock);
+}
+
+void inodes_answer(struct inodes *t, uint64_t ino, int64_t now)
+{
+	pthread_mutex_lock(&t->lock);
+	struct inode *i = find(t, ino);
+	if (i)
+		i->answered = now;
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool inodes_answered(struct inodes *t, uint64_t ino, int64_t since)
+{
+	pthread_mutex_lock(&t->lock);
+	const struct inode *i = find(t, ino);
+	bool answered = i && i->answered >= since;
+	pthread_mutex_unlock(&t->lock);
+	return answered;
 }
 
 /* Notes the next of the walk, if it comes to one. */
@@ -413,7 +436,7 @@ static void walk_on(struct inodes *t)
 	size_t end = t->walk + WALK_AT_ONCE;
 	for (; t->walk < (size_t)1 << t->bits && t->walk < end; t->walk++) {
 		for (struct inode *i = t->buckets[t->walk]; i; i = i->next) {
-			if (i->round != t->round) {
+			if (i->round != t->round && i->answered >= t->walk_since) {
 				note_stale(t, i, 0, 0);
 				return;
 			}

@@ -86,8 +86,14 @@ struct inodes_stale {
  * one that has both. */
 void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale) NONNULL(1, 2);
 
-/* Notes all of every inode that is known now. */
-void inodes_set_all_stale(struct inodes *t) NONNULL(1);
+/* Notes all of every inode that is known now and was answered at `since` or later; INT64_MIN: of
+ * every one. */
+void inodes_set_all_stale(struct inodes *t, int64_t since) NONNULL(1);
+
+/* At `now` an answer is given that the kernel does not order with what it is told to drop: the
+ * attributes after a change, or the listing of a directory. Was one given at `since` or later? */
+void inodes_answer(struct inodes *t, uint64_t ino, int64_t now) NONNULL(1);
+bool inodes_answered(struct inodes *t, uint64_t ino, int64_t since) MUST_CHECK NONNULL(1);
 
 /* Takes the next that is noted, or whose moment has come at `now`. False: none, and *ret_next is
  * the next moment (INT64_MAX: there is none). */

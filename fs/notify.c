@@ -280,9 +280,9 @@ void notify_all_names(struct notify *n)
 	pthread_mutex_unlock(&n->lock);
 }
 
-void notify_all_inodes(struct notify *n)
+void notify_all_inodes(struct notify *n, int64_t since)
 {
-	inodes_set_all_stale(n->inodes);
+	inodes_set_all_stale(n->inodes, since);
 	ring(n);
 }
 

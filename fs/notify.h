@@ -64,9 +64,9 @@ void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len) N
 void notify_name(struct notify *n, uint64_t parent, const char *name, size_t len, bool gone)
 	NONNULL(1, 3);
 
-/* All names; all inodes that the kernel knows. */
+/* All names; all inodes that the kernel knows, if they were answered at `since` or later. */
 void notify_all_names(struct notify *n) NONNULL(1);
-void notify_all_inodes(struct notify *n) NONNULL(1);
+void notify_all_inodes(struct notify *n, int64_t since) NONNULL(1);
 
 /* What is to be done when the kernel has dropped something. The memory is the caller's until `done`
  * is called, and no longer the notifier's then. */

@@ -77,7 +77,7 @@ void op_setattr(
 	struct fs *fs = fs_of(req);
 	int r = reply_apply(fs, &c);
 	if (r == 0) {
-		reply_attr(req, &c.touched[0]);
+		reply_changed_attr(req, &c.touched[0]);
 	} else {
 		reply_error(req, OP_SETATTR, r);
 		reply_doubt(fs, &c, ino);

@@ -3,6 +3,7 @@
  * store's id of the entry plus two; "." and ".." have 1 and 2. So a place stays good while entries
  * come and go.
  */
+#include "clock.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -112,6 +113,7 @@ static void answer(fuse_req_t req, uint64_t dir, size_t size, off_t off, bool pl
 		/* What there is goes out; the error comes again when the kernel goes on. */
 		r = a.used ? 0 : a.error;
 	}
+	inodes_answer(fs->inodes, dir, clock_monotonic());
 	if (r < 0)
 		reply_error(req, OP_READDIR, r);
 	else if (fuse_reply_buf(req, a.buf, a.used) < 0)

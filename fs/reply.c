@@ -147,6 +147,12 @@ void reply_attr(fuse_req_t req, const struct store_attr *attr)
 	fuse_reply_attr(req, &st, reply_timeout(fs, reply_ttl(fs, attr), attr->age));
 }
 
+void reply_changed_attr(fuse_req_t req, const struct store_attr *attr)
+{
+	inodes_answer(fs_of(req)->inodes, attr->ino, clock_monotonic());
+	reply_attr(req, attr);
+}
+
 static int64_t least(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -172,6 +178,7 @@ int reply_make_entry(
 	if (r < 0)
 		return r;
 	note_suid(fs, attr);
+	inodes_answer(fs->inodes, attr->ino, clock_monotonic());
 	*ret = (struct fuse_entry_param){
 		.ino = attr->ino,
 		.generation = GENERATION,

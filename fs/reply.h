@@ -58,6 +58,8 @@ double reply_timeout(const struct fs *fs, int64_t ttl, int64_t age) MUST_CHECK N
 
 void reply_stat(const struct store_attr *attr, struct stat *ret) NONNULL(1, 2);
 void reply_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
+/* The same, but the attributes are those after a change. */
+void reply_changed_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
 
 /*
  * An entry for the kernel, counted as a lookup. It holds for the TTL of its inode, but no longer

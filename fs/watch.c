@@ -22,12 +22,16 @@
 #define INTERVAL_MIN (SECOND / 2000)
 #define INTERVAL_MAX SECOND
 
+/* How long before a tick an answer may have left that the kernel has not taken in yet. */
+#define LATELY SECOND
+
 /* What is remembered of one tick: inodes, and bytes of names. */
 #define TOLD_INODES_MAX ((size_t)64 << 10)
 #define TOLD_NAMES_MAX ((size_t)256 << 10)
 
 /* What one tick told, to be said again on the next. */
 struct told {
+	int64_t begun; /* monotonic nanoseconds */
 	bool all_names;
 	bool all_inodes;
 	bool gone; /* an inode that is in use here has lost its last name */
@@ -82,12 +86,8 @@ static void *grow(void *array, size_t *room, size_t need, size_t most, size_t si
 	return bigger;
 }
 
-/*
- * To be dropped again on the next tick: attributes; of a directory also the listing (offset 0); and
- * what may lie past a new end of the file. A read that is under way when attributes are dropped
- * does not tell the kernel where the file ends, so what it brought from there must not stay.
- */
-static void remember_inode(struct watch *w, uint64_t ino, int64_t offset)
+/* To be dropped again on the next tick: attributes; of a directory also the listing. */
+static void remember_inode(struct watch *w, uint64_t ino, bool directory)
 {
 	struct told *t = this_tick(w);
 	if (t->n == 0 || t->inodes[t->n - 1].ino != ino) { /* most of one inode come together */
@@ -102,9 +102,8 @@ static void remember_inode(struct watch *w, uint64_t ino, int64_t offset)
 		t->inodes = inodes;
 		t->inodes[t->n++] = (struct inodes_stale){ino, -1, 0};
 	}
-	struct inodes_stale *last = &t->inodes[t->n - 1];
-	if (offset >= 0 && (last->offset < 0 || offset < last->offset))
-		last->offset = offset;
+	if (directory)
+		t->inodes[t->n - 1].offset = 0;
 }
 
 /* Names are told when the poll is over: only then is it known whether something is gone. */
@@ -151,7 +150,7 @@ static void tell_data(struct watch *w, const struct store_event *event)
 	int64_t from = (int64_t)(event->first * STORE_BLOCK_SIZE);
 	int64_t to = event->last < most ? (int64_t)((event->last + 1) * STORE_BLOCK_SIZE) : from;
 	tell_inode(w, event->ino, from, to - from); /* 0: to the end */
-	remember_inode(w, event->ino, to > from ? -1 : from);
+	remember_inode(w, event->ino, false);
 }
 
 static void expect_orphans(struct watch *w)
@@ -182,21 +181,21 @@ static bool take(void *arg, const struct store_event *event)
 	case STORE_EVENT_ATTR:
 	case STORE_EVENT_GONE:
 		tell_inode(w, event->ino, -1, 0);
-		remember_inode(w, event->ino, -1);
+		remember_inode(w, event->ino, false);
 		break;
 	case STORE_EVENT_DATA:
 		tell_data(w, event);
 		break;
 	case STORE_EVENT_NAME:
 		tell_inode(w, event->ino, 0, 0);
-		remember_inode(w, event->ino, 0);
+		remember_inode(w, event->ino, true);
 		remember_name(w, event->ino, &event->name);
 		if (!renames_find(w->fs->renames, event->ino, &event->name, clock_monotonic(),
 			    remember_name, w))
 			this_tick(w)->all_names = true;
 		break;
 	case STORE_EVENT_ALL:
-		notify_all_inodes(w->fs->notify);
+		notify_all_inodes(w->fs->notify, INT64_MIN);
 		this_tick(w)->all_inodes = this_tick(w)->all_names = true;
 		expect_orphans(w);
 		break;
@@ -206,11 +205,13 @@ static bool take(void *arg, const struct store_event *event)
 
 static void echo(struct watch *w, const struct told *t)
 {
+	int64_t since = t->begun - LATELY;
 	tell_names(w, t, false);
-	for (size_t i = 0; i < t->n && !t->all_inodes; i++)
-		tell_inode(w, t->inodes[i].ino, t->inodes[i].offset, t->inodes[i].len);
 	if (t->all_inodes)
-		notify_all_inodes(w->fs->notify);
+		notify_all_inodes(w->fs->notify, since);
+	for (size_t i = 0; i < t->n && !t->all_inodes; i++)
+		if (inodes_answered(w->fs->inodes, t->inodes[i].ino, since))
+			tell_inode(w, t->inodes[i].ino, t->inodes[i].offset, t->inodes[i].len);
 }
 
 static void complain(struct watch *w, int error)
@@ -250,6 +251,7 @@ static void look(struct watch *w)
 	t->all_names = t->all_inodes = t->gone = false;
 	t->n = 0;
 	t->used = 0;
+	t->begun = clock_monotonic();
 	int r = store_poll(w->fs->store, take, w);
 	if (r < 0)
 		complain(w, r);

@@ -10,12 +10,12 @@
  *   GONE   attributes                            an inode in use here is an orphan of this mount
  *   ALL    all entries, all of every inode
  *
- * A reply that is on its way when an event comes may carry attributes or an entry that were read
- * before the change, and reach the kernel after the notification. For pages the kernel orders that
- * itself, for replies to GETATTR as well; for the others (SETATTR, LOOKUP of an entry that it
- * has, READDIR) it does not. So a reply that was begun before the last event lets the kernel
- * keep nothing (reply_begin), and for those that had just left, attributes, entries and listings,
- * and what lies past a new end of a file, are dropped once more on the next tick, the echo.
+ * A reply that is on its way when an event comes may carry what was read before the change, and
+ * reach the kernel after the notification. For pages and for attributes that were asked for the
+ * kernel orders that itself; for those that come with the answer to a change, for the time that
+ * an entry holds, and for listings it does not. So a reply that was begun before the last
+ * event lets the kernel keep nothing (reply_begin); and for those that had just left, the entries
+ * are dropped once more on the next tick, and so are inodes that were answered lately: the echo.
  *
  * It polls twice in each options.watch_ns; when that is 0, once a second, and only for GONE: the
  * TTL alone says then how old a read may be. It holds no lock while it does. When the store fails

@@ -110,7 +110,7 @@ static void notes_are_sent_by_the_thread(void **state)
 	assert_int_equal(sink.last.offset, 0);
 	assert_int_equal(sink.last.len, 0);
 	assert_int_equal(inodes_lookup(t, 2), 0);
-	notify_all_inodes(n);
+	notify_all_inodes(n, INT64_MIN);
 	wait_for(&sink.sent, 4);
 	notify_filled(n, 1, INT64_MAX - 1, 1, 1); /* does not keep it from ending */
 	notify_halt(n);

@@ -174,7 +174,7 @@ static void all_are_handed_out_once(void **state)
 		assert_int_equal(inodes_lookup(t, ino), 0);
 	inodes_set_stale(t, &(struct inodes_stale){7, 0, 0});
 	inodes_set_stale(t, &(struct inodes_stale){8, -1, 0});
-	inodes_set_all_stale(t);
+	inodes_set_all_stale(t, INT64_MIN);
 	for (uint64_t n = 0; next(t, 0, &s); n++) {
 		bool again = s.ino == 8 && s.offset < 0; /* a note of its own, before */
 		assert_true(s.ino < N && (!seen[s.ino] || again));
@@ -184,8 +184,31 @@ static void all_are_handed_out_once(void **state)
 	}
 	for (uint64_t ino = 1; ino < N; ino++)
 		assert_true(seen[ino]);
-	inodes_set_all_stale(t);
+	inodes_set_all_stale(t, INT64_MIN);
 	assert_true(next(t, 0, &s));
+}
+
+static void those_answered_lately_are_handed_out(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	for (uint64_t ino = 5; ino < 8; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	inodes_answer(t, 5, 10);
+	inodes_answer(t, 6, 20);
+	inodes_answer(t, 99, 20);
+	assert_true(inodes_answered(t, 6, 20));
+	assert_false(inodes_answered(t, 6, 21));
+	assert_false(inodes_answered(t, 7, INT64_MIN + 1));
+	assert_false(inodes_answered(t, 99, 0));
+	inodes_set_all_stale(t, 20);
+	expect_stale(t, 6, 0, 0);
+	assert_false(next(t, 0, &s));
+	inodes_set_all_stale(t, INT64_MIN);
+	inodes_set_all_stale(t, 20); /* does not make less of it */
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(next(t, 0, &s));
+	assert_false(next(t, 0, &s));
 }
 
 #define S 1000000000
@@ -325,6 +348,7 @@ int main(void)
 		TEST(two_ranges_become_the_one_that_has_both),
 		TEST(a_target_goes_with_the_attributes),
 		TEST(all_are_handed_out_once),
+		TEST(those_answered_lately_are_handed_out),
 		TEST(what_was_filled_goes_before_its_time_has_come),
 		TEST(much_that_was_filled_goes_earlier),
 		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
