@@ -78,7 +78,7 @@
 	REFUSE("path must be a text, or a BLOB",                                                   \
 		given " AND typeof(NEW.path) NOT IN ('text', 'blob')")                             \
 	REFUSE("path must begin with a slash",                                                     \
-		given " AND substr(" BYTES("NEW.path") ", 1, 1) <> x'2f'")                         \
+		given " AND substr(" BYTES("NEW.path") ", 1, 1) IS NOT x'2f'")                       \
 	REFUSE("path has an empty part, or . or .. (and no path ends with a slash)",               \
 		given " AND EXISTS (SELECT 1 FROM (SELECT " BYTES("NEW.path || '/'") " AS p)"      \
 		" WHERE instr(p, x'2f2f') OR instr(p, x'2f2e2f') OR instr(p, x'2f2e2e2f'))")       \

@@ -40,8 +40,9 @@ static const char *const ddl[] = {
 	" BEGIN" LOG("1", "NEW.ino") " END",
 	"CREATE TRIGGER log_inode_update AFTER UPDATE ON inode" LOUD("NEW.ino")
 	" BEGIN INSERT INTO changelog(mount, kind, ino, first) SELECT 0,"
-	" CASE WHEN OLD.size = NEW.size THEN 1 ELSE 2 END, NEW.ino,"
-	" CASE WHEN OLD.size <> NEW.size THEN min(OLD.size, NEW.size) / 4096 END;"
+	" CASE WHEN OLD.size = NEW.size AND OLD.ttl IS NEW.ttl THEN 1 ELSE 2 END, NEW.ino,"
+	" CASE WHEN OLD.ttl IS NOT NEW.ttl THEN 0 WHEN OLD.size <> NEW.size"
+	" THEN min(OLD.size, NEW.size) / 4096 END;"
 	" INSERT INTO changelog(mount, kind, ino) SELECT 0, 1, OLD.ino WHERE OLD.ino <> NEW.ino;"
 	" END",
 	"CREATE TRIGGER log_inode_delete AFTER DELETE ON inode"
