@@ -246,16 +246,16 @@ static void test_takes_over_from_the_dead(void **state)
 	assert_int_equal(store_file_first(f, ino), 'b');
 }
 
-static void write_much(struct store_file *f, uint64_t ino)
+static void write_much(struct store_file *f, uint64_t ino, char fill)
 {
 	for (uint64_t i = 0; i < 64; i++)
-		assert_int_equal(store_file_write(f, ino, i * MIB, 'a', MIB, false), 0);
+		assert_int_equal(store_file_write(f, ino, i * MIB, fill, MIB, false), 0);
 }
 
 static void test_bounded(void **state)
 {
 	struct store_file *f = *state;
-	write_much(f, store_file_create(f, "record"));
+	write_much(f, store_file_create(f, "record"), 'a');
 	wait_for_small_log(f);
 }
 
@@ -265,7 +265,7 @@ static void test_bounded_by_another(void **state)
 	struct store_file *f = *state;
 	struct neighbour *p = behind_a_keeper(f);
 	uint64_t salt = view(f).salt;
-	write_much(f, store_file_create(f, "record"));
+	write_much(f, store_file_create(f, "record"), 'a');
 	wait_for_small_log(f);
 	assert_true(view(f).salt != salt);
 	assert_string_equal(neighbour_do(p, "keeper"), "1");
@@ -279,7 +279,7 @@ static void test_bounded_when_both_write(void **state)
 	char line[64];
 	snprintf(line, sizeof line, "write %lld b 3000", neighbour_number(p, "create other"));
 	neighbour_tell(p, line);
-	write_much(f, store_file_create(f, "record"));
+	write_much(f, store_file_create(f, "record"), 'a');
 	assert_string_equal(neighbour_answer(p), "0");
 	wait_for_small_log(f);
 }
@@ -290,6 +290,7 @@ static void test_bounded_when_sql_writes(void **state)
 	struct neighbour *p = start_neighbour(f, 0);
 	uint64_t salt = view(f).salt;
 	assert_string_equal(neighbour_do(p, "sql 0 PRAGMA synchronous = OFF"), "0");
+	assert_string_equal(neighbour_do(p, "sql 0 PRAGMA busy_timeout = 10000"), "0 10000");
 	for (int i = 0; i < 6; i++) {
 		/* 4 MiB of log each */
 		assert_string_equal(neighbour_do(p,
@@ -313,12 +314,18 @@ static void test_long_reader(void **state)
 	uint64_t ino = store_file_create(f, "record"), salt = view(f).salt;
 	assert_string_equal(neighbour_do(p, "sql 0 BEGIN"), "0");
 	assert_memory_equal(neighbour_do(p, "sql 0 SELECT count(*) FROM inode"), "0 ", 2);
-	write_much(f, ino);
-	assert_true(view(f).frames > 64 * MIB / 4096);
+	for (char fill = 'a'; fill <= 'c'; fill++)
+		write_much(f, ino, fill);
+	assert_true(view(f).frames > 192 * MIB / 4096);
 	assert_true(view(f).salt == salt);
+	assert_true(neighbour_number(p, "size") > 192 * MIB);
 	assert_string_equal(neighbour_do(p, "sql 0 COMMIT"), "0");
 	wait_for_small_log(f);
 	assert_true(view(f).salt != salt);
+	int64_t end = sq_now() + PATIENCE_NS; /* for the transaction that it starts anew with */
+	while (neighbour_number(p, "size") > 128 * MIB && sq_now() < end)
+		sq_nap(9);
+	assert_in_range(neighbour_number(p, "size"), 0, 128 * MIB);
 }
 
 static void test_anew_by_another(void **state)

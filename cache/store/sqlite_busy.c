@@ -18,6 +18,7 @@
 
 #include "sqlite_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <time.h>
 
@@ -37,6 +38,33 @@
 /* The bytes of which each process that has the file open locks some. */
 #define SQLITE_SHARED_FIRST 0x40000002
 #define SQLITE_SHARED_SIZE 510
+
+/* Locks that SQLite does not know, between mounts; they go with the descriptor. */
+static int file_lock(struct sqlite_store *s, int command, short type, off_t byte)
+{
+	struct flock l = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = SQ_FILE_LOCKS + byte, .l_len = 1};
+	if (s->file < 0)
+		return -EOPNOTSUPP;
+	if (fcntl(s->file, command, &l) < 0)
+		return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	return command == F_OFD_GETLK && l.l_type != F_UNLCK ? -EBUSY : 0;
+}
+
+int sq_file_lock(struct sqlite_store *s, off_t byte)
+{
+	return file_lock(s, F_OFD_SETLK, F_WRLCK, byte);
+}
+
+void sq_file_unlock(struct sqlite_store *s, off_t byte)
+{
+	IGNORE(file_lock(s, F_OFD_SETLK, F_UNLCK, byte)); /* it does not fail */
+}
+
+bool sq_file_locked(struct sqlite_store *s, off_t byte)
+{
+	return file_lock(s, F_OFD_GETLK, F_WRLCK, byte) == -EBUSY;
+}
 
 void sq_nap(unsigned count)
 {

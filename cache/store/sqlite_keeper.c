@@ -42,6 +42,8 @@
 #define VACUUM_PAGES_MAX 256u
 
 #define SECOND 1000000000LL
+/* A log that grew larger, under a reader that stayed long, is cut back to so much. */
+#define LOG_KEPT "PRAGMA journal_size_limit = 134217728"
 /* How often the keeper looks at the log. */
 #define TICK (SECOND / 10)
 /* How long it holds the writers back for those who read the log, before it tries again later. */
@@ -278,6 +280,8 @@ int sq_keeper_start(struct sqlite_store *s)
 		r = sq_conn_open(s, &s->keeper_conn);
 	if (r == 0)
 		r = sq_file_control(s->keeper_conn, SQLITE_FCNTL_CHUNK_SIZE, &step);
+	if (r == 0)
+		r = sq_run(s->writer, LOG_KEPT);
 	if (r < 0)
 		return r;
 	open_file(s);

@@ -36,7 +36,6 @@
 #include "sqlite_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 /* SQLite's locks on the index of the log. */
 #define WAL_WRITE 0
@@ -55,6 +54,11 @@
 #define AT_MOVED 24
 #define AT_READ4 29
 #define READ_UNUSED 0xffffffffu
+
+/* How long to wait, at least, for the transaction that others have begun. */
+#define FIRST_NS 1000000000
+/* And for readers, once the log was moved. */
+#define AGAIN_NS 10000000
 
 /* SQLite changes the index under locks that a sanitizer cannot know. */
 #define SHARED_INDEX __attribute__((no_sanitize("thread"), noinline))
@@ -155,7 +159,13 @@ int sq_log_touch(struct sqlite_store *s, bool durable)
 	return r;
 }
 
-/* Moves all of the log into the database; nobody writes to it meanwhile. */
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Moves all of the log into the database; nobody writes to it meanwhile. A reader that was in the
+ * way when that began may have gone by its end, which can be long past `until`. */
 static int move_all(struct sqlite_store *s, int64_t until)
 {
 	for (unsigned i = 0;; i++) {
@@ -166,6 +176,8 @@ static int move_all(struct sqlite_store *s, int64_t until)
 			return 0;
 		if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 			return sq_errno(rc);
+		if (i == 0)
+			until = later(until, sq_now() + AGAIN_NS);
 		if (sq_now() >= until)
 			return -EBUSY;
 		sq_nap(i);
@@ -175,10 +187,14 @@ static int move_all(struct sqlite_store *s, int64_t until)
 /* From PINNED to OPEN, with a log that the next transaction starts anew. */
 static int open_log(struct sqlite_store *s, int64_t until)
 {
+	bool turn = sq_file_lock(s, SQ_FILE_WAIT) == 0; /* else it is another one's */
 	int r = lock_until(s, WAL_WRITE, 1, until);
+	if (turn)
+		sq_file_unlock(s, SQ_FILE_WAIT);
 	if (r < 0)
 		return r;
 	r = move_all(s, until);
+	until = later(until, sq_now() + AGAIN_NS);
 	if (r == 0) {
 		r = lock_until(s, WAL_READ1, WAL_READ4 - WAL_READ1, until);
 		if (r == 0)
@@ -194,6 +210,19 @@ static int open_log(struct sqlite_store *s, int64_t until)
 	return r;
 }
 
+/* Another process may have been faster, and starts the log anew itself with the transaction that is
+ * under way now: that is worth waiting for, since all that was moved so that it can would be for
+ * nothing. */
+static int first_transaction(struct sqlite_store *s, bool durable)
+{
+	int64_t saved = s->writer->busy_until;
+	if (saved)
+		s->writer->busy_until = later(saved, sq_now() + FIRST_NS);
+	int r = sq_log_touch(s, durable);
+	s->writer->busy_until = saved;
+	return r;
+}
+
 /* The keeper's way. */
 static int start_anew(struct sqlite_store *s, bool durable, int64_t until)
 {
@@ -204,40 +233,13 @@ static int start_anew(struct sqlite_store *s, bool durable, int64_t until)
 	int r = open_log(s, until);
 	if (r < 0)
 		return r;
-	r = sq_log_touch(s, durable);
+	r = first_transaction(s, durable);
 	for (unsigned i = 0; i < 20 && sq_log_keep(s) < 0; i++)
 		sq_nap(i);
 	if (r < 0)
 		return r;
 	bool anew = before.frames == 0 || (sq_log_view(s, &after) && after.salt != before.salt);
 	return anew ? 0 : -EBUSY;
-}
-
-/* Locks that SQLite does not know, between mounts; they go with the descriptor. */
-static int file_lock(struct sqlite_store *s, int command, short type, off_t byte)
-{
-	struct flock l = {
-		.l_type = type, .l_whence = SEEK_SET, .l_start = SQ_FILE_LOCKS + byte, .l_len = 1};
-	if (s->file < 0)
-		return -EOPNOTSUPP;
-	if (fcntl(s->file, command, &l) < 0)
-		return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
-	return command == F_OFD_GETLK && l.l_type != F_UNLCK ? -EBUSY : 0;
-}
-
-int sq_file_lock(struct sqlite_store *s, off_t byte)
-{
-	return file_lock(s, F_OFD_SETLK, F_WRLCK, byte);
-}
-
-void sq_file_unlock(struct sqlite_store *s, off_t byte)
-{
-	IGNORE(file_lock(s, F_OFD_SETLK, F_UNLCK, byte)); /* it does not fail */
-}
-
-bool sq_file_locked(struct sqlite_store *s, off_t byte)
-{
-	return file_lock(s, F_OFD_GETLK, F_WRLCK, byte) == -EBUSY;
 }
 
 bool sq_log_asked(struct sqlite_store *s)
