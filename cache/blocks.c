@@ -134,7 +134,7 @@ int blocks_put(struct blocks *b, uint64_t ino, uint64_t first, size_t count,
 		for (; i < end; i++) {
 			if (!blocks[i] || ttl <= 0)
 				shard_drop(&slot->shard, ino, first + i, first + i);
-			else if (shard_put(&slot->shard, ino, first + i, blocks[i],
+			else if (shard_put(&slot->shard, ino, first + i, blocks[i], now,
 					 expiry(now, ttl)) < 0)
 				r = -ENOMEM;
 		}

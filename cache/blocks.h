@@ -3,7 +3,8 @@
  * each with its time to live. It reads no clock (callers pass `now`) and does no I/O.
  *
  * A block's TTL counts from blocks_put(), not from its use. One that is past it is never returned;
- * it costs nothing until somebody asks for it or it is evicted.
+ * it costs nothing but its memory until somebody asks for it or it is evicted, which it is as soon
+ * as its turn comes.
  *
  * The attributes of an inode are kept in it too, as the block BLOCKS_ATTR of that inode, so that
  * there is one mechanism for TTL, eviction and dropping. They are not counted as blocks.

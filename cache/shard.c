@@ -18,7 +18,7 @@
  * Eviction: while small has more than a tenth of the limit (or main is empty) the tail of small
  * goes: to main when it was used at least twice since it came, else it is evicted and leaves a
  * ghost. Otherwise the tail of main goes: back to the head with one use less when it has uses
- * left, else it is evicted.
+ * left, else it is evicted. Before all that, a tail that is expired is evicted, whatever its uses.
  *
  * Invariants (shard_check):
  *   - an entry is in exactly one bucket (that of its hash), one chain (that of its inode) and one
@@ -247,9 +247,21 @@ static void evict(struct shard *s, struct entry *e)
 	entry_remove(s, e);
 }
 
+static bool is_expired(const struct shard *s, const struct entry *e)
+{
+	return e->expires <= s->now;
+}
+
 /* Makes some room: evicts one entry. There must be one. */
 static void evict_one(struct shard *s)
 {
+	struct entry *const tails[] = {s->small.tail, s->main.tail};
+	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+		if (tails[i] && is_expired(s, tails[i])) {
+			evict(s, tails[i]);
+			return;
+		}
+	}
 	while (s->small.tail && (s->small.bytes > s->limit / SMALL_SHARE || !s->main.tail)) {
 		struct entry *e = s->small.tail;
 		if (e->uses < USES_PROMOTE) {
@@ -325,8 +337,16 @@ static void entry_replace(struct shard *s, struct entry *e, struct block *block,
 	make_room(s, 0);
 }
 
-int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block, int64_t expires)
+static void tell_time(struct shard *s, int64_t now)
 {
+	if (s->now < now)
+		s->now = now;
+}
+
+int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block, int64_t now,
+	int64_t expires)
+{
+	tell_time(s, now);
 	struct entry *e = *entry_slot(s, ino, index);
 	if (!e)
 		return entry_add(s, ino, index, block, expires);
@@ -338,6 +358,7 @@ struct block *shard_get(
 	struct shard *s, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_expires)
 {
 	struct entry *e = *entry_slot(s, ino, index);
+	tell_time(s, now);
 	if (!e)
 		return NULL;
 	if (e->expires <= now) {
@@ -409,7 +430,7 @@ static uint64_t table_bytes(const struct shard *s)
 
 int shard_init(struct shard *s, uint64_t limit)
 {
-	*s = (struct shard){.limit = limit};
+	*s = (struct shard){.limit = limit, .now = INT64_MIN};
 	s->n_buckets = s->n_chain_buckets = BUCKETS_MIN;
 	s->entries = calloc(s->n_buckets, sizeof(struct entry *));
 	s->chains = calloc(s->n_chain_buckets, sizeof(struct chain *));

@@ -18,6 +18,7 @@ struct queue {
 
 struct shard {
 	uint64_t limit;
+	int64_t now;	/* the latest that it was told of */
 	uint64_t bytes; /* entries, their blocks, chains, and the tables */
 
 	struct entry **entries; /* hash table by (inode, index) */
@@ -46,7 +47,7 @@ struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t n
 	int64_t *ret_expires) NONNULL(1, 5) MUST_CHECK;
 
 /* Takes its own reference; -ENOMEM and nothing is cached, not what was there before either. */
-int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block,
+int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block, int64_t now,
 	int64_t expires) MUST_CHECK NONNULL(1, 4);
 
 void shard_drop(struct shard *s, uint64_t ino, uint64_t first, uint64_t last) NONNULL(1);

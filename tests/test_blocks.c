@@ -155,6 +155,27 @@ static void test_ttl_counts_from_put_not_from_use(void **state)
 	blocks_free(b);
 }
 
+/* What is expired makes room before anything else that is as old, however often it was used. */
+static void test_what_is_expired_is_not_in_the_way(void **state)
+{
+	(void)state;
+	const uint64_t n = 300; /* about a MiB is 247 blocks */
+	struct blocks *b = new_blocks(MIB);
+	for (int round = 0; round < 4; round++)
+		for (uint64_t i = 0; i < n; i++)
+			put(b, INO, i, 1, 0);
+	for (int round = 0; round < 4; round++)
+		for (uint64_t i = 0; i < n; i++)
+			(void)get(b, INO, i, 1);
+	for (uint64_t i = 0; i < 200; i++) /* one pass is enough to be all there */
+		put(b, INO + 1, i, 1, TTL);
+	unsigned there = 0;
+	for (uint64_t i = 0; i < 200; i++)
+		there += get(b, INO + 1, i, TTL) >= 0;
+	assert_int_equal(there, 200);
+	blocks_free(b);
+}
+
 static void test_ttl_at_the_ends_of_time(void **state)
 {
 	(void)state;
@@ -437,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_put_is_got),
 		cmocka_unit_test(test_ranges_cross_shards),
 		cmocka_unit_test(test_ttl_counts_from_put_not_from_use),
+		cmocka_unit_test(test_what_is_expired_is_not_in_the_way),
 		cmocka_unit_test(test_ttl_at_the_ends_of_time),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_overhead_is_counted),
