@@ -168,6 +168,31 @@ static void test_trigger_in_disguise(void **state)
 	assert_int_equal(store_file_try_open(f, false), -EPROTO);
 }
 
+/* As a client may leave it. */
+static void test_other_journal_mode(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t ino = store_file_create(f, "f");
+	store_file_close(f);
+	store_file_sql(f, "PRAGMA journal_mode = DELETE");
+	assert_int_equal(store_file_try_open(f, true), 0);
+	store_file_close(f);
+	store_file_open(f);
+	assert_int_equal(store_file_write(f, ino, 0, 'a', 1, true), 0);
+	assert_int_equal(store_file_first(f, ino), 'a');
+	store_file_close(f);
+	store_file_sql(f, "PRAGMA journal_mode = TRUNCATE");
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db, "BEGIN; SELECT * FROM store", NULL, NULL, NULL), SQLITE_OK);
+	f->busy_timeout_ms = 1;
+	assert_int_equal(store_file_try_open(f, false), -EIO);
+	assert_non_null(strstr(f->why, "another program uses it"));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	store_file_open(f);
+}
+
 /* A limit below one page is a limit. */
 static void test_tiny_limit(void **state)
 {
@@ -188,6 +213,7 @@ int main(void)
 		TEST(test_path_like_a_uri),
 		TEST(test_log_that_cannot_be_read),
 		TEST(test_trigger_in_disguise),
+		TEST(test_other_journal_mode),
 		TEST(test_tiny_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,11 +251,31 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 	return r == 0 ? sq_run(s->writer, WRITER_CACHE) : r;
 }
 
+/* Any client may have set another journal mode while nobody had it open, and a copy made with
+ * VACUUM INTO always has. */
+static int use_log(struct sqlite_store *s, char *why, size_t why_size)
+{
+	sqlite3_stmt *st = NULL;
+	const char *mode = NULL;
+	int rc = sqlite3_prepare_v2(s->writer->db, "PRAGMA journal_mode = WAL", -1, &st, NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		mode = (const char *)sqlite3_column_text(st, 0);
+	int r = sq_errno(rc);
+	if (r == 0 && (!mode || strcmp(mode, "wal") != 0))
+		r = -EIO;
+	if (r < 0)
+		snprintf(why, why_size, "%s: cannot set its journal mode to WAL: %s", s->path,
+			(rc & 0xff) == SQLITE_BUSY ? "another program uses it; close that first"
+						   : sqlite3_errmsg(s->writer->db));
+	sqlite3_finalize(st);
+	return r;
+}
+
 static int start(struct sqlite_store *s)
 {
 	if (s->readonly)
 		return sq_watch_start(s);
-	int r = sq_identify(&s->me);
+	int r = sq_identify(s->path, &s->me);
 	if (r == 0)
 		r = sq_keeper_start(s);
 	if (r < 0)
@@ -292,8 +312,11 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 		s->max_pages = cfg->max_size / s->page_size;
 		if (cfg->max_size && !s->max_pages)
 			s->max_pages = 1;
-		r = start(s);
 	}
+	if (r == 0 && !s->readonly)
+		r = use_log(s, why, why_size);
+	if (r == 0)
+		r = start(s);
 	if (r == 0)
 		*ret = &s->store;
 	else
