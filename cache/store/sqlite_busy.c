@@ -135,8 +135,19 @@ static void leave_room(struct sqlite_store *s)
 	}
 }
 
+/* What begins without sq_begin() may have waited, too. */
+static void stop_waiting(struct sqlite_store *s)
+{
+	if (s->waiting) {
+		sq_file_unlock(s, SQ_FILE_WAIT);
+		s->turn_until = sq_now() + TURN_NS;
+	}
+	s->waiting = false;
+}
+
 void sq_ended(struct sqlite_store *s)
 {
+	stop_waiting(s);
 	if (s->began)
 		s->busy_ns += sq_now() - (s->began > s->period ? s->began : s->period);
 	s->began = 0;
@@ -148,10 +159,6 @@ int sq_begin(struct sqlite_store *s)
 	s->began = sq_now();
 	make_way(s);
 	int r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
-	if (s->waiting) {
-		sq_file_unlock(s, SQ_FILE_WAIT);
-		s->turn_until = sq_now() + TURN_NS;
-	}
-	s->waiting = false;
+	stop_waiting(s);
 	return r;
 }
