@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ROOT STORE_ROOT_INO
 #define L(ino) ((unsigned long long)(ino))
@@ -448,6 +449,26 @@ static void test_readonly_reaps_nothing(void **state)
 	assert_true(deletes(pair_there, x, f)); /* nobody knows of who only reads */
 }
 
+/* A copy of the store has rows of mounts that run, but they have something else mounted. */
+static void test_mounts_of_the_original(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = full_file(x, "f");
+	struct pair copy = {.file = x->file};
+	char sql[160];
+	copy.file.store = NULL;
+	snprintf(copy.file.path, sizeof copy.file.path, "%s/copy", x->file.dir);
+	snprintf(sql, sizeof sql, "VACUUM INTO '%s'", copy.file.path);
+	pair_sql(&x->file, sql);
+	store_file_open(&copy.file);
+	unlink_here(&copy, "f");
+	assert_true(deletes(pair_here, &copy, f));
+	assert_false(exists(&copy, f));
+	assert_true(exists(x, f));
+	store_file_close(&copy.file);
+	assert_int_equal(unlink(copy.file.path), 0);
+}
+
 int main(int argc, char **argv)
 {
 #define PAIR(test) cmocka_unit_test_setup_teardown(test, pair_setup, pair_teardown)
@@ -471,6 +492,7 @@ int main(int argc, char **argv)
 		PAIR(test_named_meanwhile),
 		PAIR(test_named_and_deleted_meanwhile),
 		PAIR(test_readonly_reaps_nothing),
+		PAIR(test_mounts_of_the_original),
 	};
 	peer_main(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);

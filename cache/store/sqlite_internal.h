@@ -178,11 +178,13 @@ static inline uint64_t sq_blocks_of(uint64_t bytes)
 /* A row of data is a run of at most this many blocks, and crosses no multiple of it: a chunk. */
 #define SQ_RUN_MAX 16u
 
-/* What names a process for good: the boot, with the pid namespace, since a pid means nothing
- * outside of its own ("b2f0a4b8-...-2d1c/4026531836"), the pid, and when it started. */
+/* What names a mount's process for good, and the store that it has mounted: the boot, with the pid
+ * namespace, since a pid means nothing outside of its own, and the file, since a copy of the store
+ * has the same rows ("b2f0a4b8-...-2d1c/4026531836/2049:131"); the pid, and when it started. */
 struct sq_identity {
-	char boot[80];
-	size_t boot_id_len; /* of the part before the slash */
+	char boot[112];
+	size_t boot_id_len; /* of the part before the first slash */
+	size_t space_len;   /* before the second one */
 	int64_t pid;
 	int64_t started;
 };
@@ -463,7 +465,8 @@ bool sq_file_locked(struct sqlite_store *s, off_t byte) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_peers.c ------------------------------------------------------------------------ */
 
-int sq_identify(struct sq_identity *ret) MUST_CHECK NONNULL(1);
+/* This process, as a mount of the store at `path`. */
+int sq_identify(const char *path, struct sq_identity *ret) MUST_CHECK NONNULL(1, 2);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t sq_now(void) MUST_CHECK;

@@ -2,7 +2,8 @@
  * Who else has the store mounted, and whether they still run.
  *
  * A row of table mount names a process by the boot it runs in, its pid and when it started, so that
- * it can be told from a later process of the same pid. Whoever enters or leaves does so in a write
+ * it can be told from a later process of the same pid, and the file, so that the rows in a copy of
+ * the store are not taken for its own mounts. Whoever enters or leaves does so in a write
  * transaction (sqlite_mount.c). So the peers that a transaction of ours sees after BEGIN IMMEDIATE
  * are those that will see its changes: nobody can enter before it is over.
  *
@@ -59,19 +60,21 @@ static int process_started(int64_t pid, int64_t *ret)
 	return 0;
 }
 
-int sq_identify(struct sq_identity *ret)
+int sq_identify(const char *path, struct sq_identity *ret)
 {
 	struct sq_identity me = {.pid = getpid()};
 	char boot_id[40];
-	struct stat ns;
+	struct stat ns, file;
 	int r = read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
 	if (r < 0)
 		return r;
 	me.boot_id_len = strcspn(boot_id, "\n");
-	if (stat("/proc/self/ns/pid", &ns) < 0)
+	if (stat("/proc/self/ns/pid", &ns) < 0 || stat(path, &file) < 0)
 		return -errno;
-	snprintf(me.boot, sizeof me.boot, "%.*s/%llu", (int)me.boot_id_len, boot_id,
-		(unsigned long long)ns.st_ino);
+	me.space_len = (size_t)snprintf(me.boot, sizeof me.boot, "%.*s/%llu", (int)me.boot_id_len,
+		boot_id, (unsigned long long)ns.st_ino);
+	snprintf(me.boot + me.space_len, sizeof me.boot - me.space_len, "/%llu:%llu",
+		(unsigned long long)file.st_dev, (unsigned long long)file.st_ino);
 	r = process_started(me.pid, &me.started);
 	if (r == 0)
 		*ret = me;
@@ -90,14 +93,20 @@ static bool process_gone(int64_t pid, int64_t started)
 }
 
 /* Can it be told from here whether the process of such a row runs? What cannot, because it is in
- * another pid namespace, counts as alive until the next boot. */
+ * another pid namespace, counts as alive until the next boot. A row with another file came along
+ * when the store was copied: its process has that one mounted. (Format 1 did not say which.) */
 static enum sq_fate fate(const char *boot, int64_t pid, const struct sq_identity *me)
 {
 	if (!boot || pid == 0)
 		return SQ_FATE_GONE;
 	if (strncmp(boot, me->boot, me->boot_id_len + 1) != 0)
 		return SQ_FATE_GONE;
-	return strcmp(boot, me->boot) == 0 ? SQ_FATE_RUNS : SQ_FATE_UNKNOWN;
+	const char *file = strchr(boot + me->boot_id_len + 1, '/');
+	if (file && strcmp(file, me->boot + me->space_len) != 0)
+		return SQ_FATE_GONE;
+	size_t space_len = file ? (size_t)(file - boot) : strlen(boot);
+	bool here = space_len == me->space_len && memcmp(boot, me->boot, space_len) == 0;
+	return here ? SQ_FATE_RUNS : SQ_FATE_UNKNOWN;
 }
 
 bool sq_mount_dead(sqlite3_stmt *st, int column, const struct sq_identity *me)

@@ -87,7 +87,7 @@ static int refuse_mounted(struct sq_conn *c, char *why, size_t why_size)
 {
 	struct sq_identity me;
 	struct sq_peers peers = {0};
-	int r = sq_identify(&me);
+	int r = sq_identify(sqlite3_db_filename(c->db, "main"), &me);
 	if (r == 0)
 		r = sq_peers_load(c, &me, 0, &peers);
 	if (r < 0 || !peers.any)

@@ -355,7 +355,7 @@ int sq_watch_start(struct sqlite_store *s)
 	bool mounts;
 	if (s->immutable)
 		return 0;
-	int r = sq_identify(&s->me);
+	int r = sq_identify(s->path, &s->me);
 	if (r == 0)
 		r = sq_conn_open(s, &s->watcher);
 	if (r == 0)
