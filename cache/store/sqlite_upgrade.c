@@ -43,9 +43,9 @@ static int user_version(struct sq_conn *c, int64_t *ret)
 int sq_verify_format(struct sq_conn *c, char *why, size_t why_size)
 {
 	int64_t format = 0;
-	int r = user_version(c, &format);
-	if (r < 0 || format == SQ_FORMAT)
-		return r;
+	/* A file that cannot even say that is left to sq_verify_schema(), which tells why. */
+	if (user_version(c, &format) < 0 || format == SQ_FORMAT)
+		return 0;
 	snprintf(why, why_size,
 		"%s: store format %lld is older than this recordfs (format %d); mount it once for"
 		" writing, which converts it",
@@ -117,10 +117,9 @@ static int convert(struct sq_conn *c, char *why, size_t why_size)
 int sq_upgrade(struct sq_conn *c, char *why, size_t why_size)
 {
 	int64_t format = 0;
-	int r = user_version(c, &format);
-	if (r < 0 || format != SQ_FORMAT_1)
-		return r;
-	r = sq_exec(sq_query(c, SQ_BEGIN_IMMEDIATE, ""));
+	if (user_version(c, &format) < 0 || format != SQ_FORMAT_1)
+		return 0;
+	int r = sq_exec(sq_query(c, SQ_BEGIN_IMMEDIATE, ""));
 	if (r == 0)
 		r = user_version(c, &format); /* somebody else may have been first */
 	if (r == 0 && format == SQ_FORMAT_1)

@@ -38,9 +38,9 @@ for name in ("vanished", "emptied"):
     db.execute("DELETE FROM block WHERE key = ?", (key(name, 3),))
 first, second = key("swapped", 2), key("swapped", 5)
 if first != second:
-    db.execute("UPDATE block SET key = -1 WHERE key = ?", (first,))
+    db.execute("UPDATE block SET key = 1 << 62 WHERE key = ?", (first,))
     db.execute("UPDATE block SET key = ? WHERE key = ?", (first, second))
-    db.execute("UPDATE block SET key = ? WHERE key = -1", (second,))
+    db.execute("UPDATE block SET key = ? WHERE key = 1 << 62", (second,))
 else:
     row = bytearray(db.execute("SELECT data FROM block WHERE key = ?", (first,)).fetchone()[0])
     two, five = place("swapped", 2), place("swapped", 5)
