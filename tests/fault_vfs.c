@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct plan {
 #define PIN 7
 
 static void (*_Atomic on_new_log)(void);
+static void (*_Atomic on_checkpoint)(void);
 
 /* Guards the plans, and what is noted of the log. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -96,6 +98,11 @@ int fault_vfs_hits(void)
 void fault_vfs_on_new_log(void (*fn)(void))
 {
 	on_new_log = fn;
+}
+
+void fault_vfs_on_checkpoint(void (*fn)(void))
+{
+	on_checkpoint = fn;
 }
 
 static void new_log(void)
@@ -218,8 +225,21 @@ static int x_shm_unmap(sqlite3_file *f, int delete)
 	return real_of(f)->pMethods->xShmUnmap(real_of(f), delete);
 }
 
+static int x_fetch(sqlite3_file *f, sqlite3_int64 at, int n, void **ret)
+{
+	return real_of(f)->pMethods->xFetch(real_of(f), at, n, ret);
+}
+
+static int x_unfetch(sqlite3_file *f, sqlite3_int64 at, void *page)
+{
+	void (*fn)(void) = page ? NULL : atomic_exchange(&on_checkpoint, NULL);
+	if (fn)
+		fn();
+	return real_of(f)->pMethods->xUnfetch(real_of(f), at, page);
+}
+
 static sqlite3_io_methods methods = {
-	.iVersion = 2,
+	.iVersion = 3,
 	.xClose = x_close,
 	.xRead = x_read,
 	.xWrite = x_write,
@@ -236,6 +256,8 @@ static sqlite3_io_methods methods = {
 	.xShmLock = x_shm_lock,
 	.xShmBarrier = x_shm_barrier,
 	.xShmUnmap = x_shm_unmap,
+	.xFetch = x_fetch,
+	.xUnfetch = x_unfetch,
 };
 
 static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)

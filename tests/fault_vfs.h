@@ -39,5 +39,9 @@ int fault_vfs_hits(void);
  * was let go; NULL: no more. */
 void fault_vfs_on_new_log(void (*fn)(void));
 
+/* Calls `fn` in the next checkpoint, when it has read how long the log is; once. For a connection
+ * that does not map the file, and to which something was new in the log. */
+void fault_vfs_on_checkpoint(void (*fn)(void));
+
 /* Was the log written to, or cut off, since it was last flushed? Then power failure may undo it. */
 bool fault_vfs_log_dirty(void);

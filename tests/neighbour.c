@@ -1,4 +1,5 @@
 #include "neighbour.h"
+#include "fault_vfs.h"
 #include "store_file.h"
 
 #include "cache/store/sqlite_internal.h"
@@ -198,6 +199,14 @@ static void do_log(bool salt)
 		answer("%lld", (long long)st.st_size);
 }
 
+static void halt(void)
+{
+	char line[16];
+	answer("halted");
+	if (!fgets(line, sizeof line, stdin))
+		exit(0);
+}
+
 static void do_race(const char *args)
 {
 	char row[200], checkpoint[64], mode[16];
@@ -266,6 +275,10 @@ static void obey(char *line)
 		answer("0");
 	} else if (!strcmp(line, "keeper")) {
 		answer("%d", atomic_load(&sq_store(self.store)->log_role) != SQ_ROLE_NONE);
+	} else if (!strcmp(line, "halting")) {
+		fault_vfs_install();
+		fault_vfs_on_checkpoint(halt);
+		answer("0");
 	} else if (!strcmp(line, "short")) {
 		atomic_store(&sq_store(self.store)->log_size, 16);
 		answer("0");

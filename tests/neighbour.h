@@ -11,6 +11,8 @@
  *
  *	sql I STATEMENT      on the I-th connection of an SQL client, which does not wait for
  *	                     locks; answers SQLite's code, then the columns of the first row
+ *	halting              first of all: the next checkpoint answers "halted" when it has read
+ *	                     how long the log is, and ends and answers after one more line
  *	race MODE SECONDS    SQL client: commits and checkpoints so (PASSIVE, ...) as fast as
  *	                     it can; answers how many commits
  *	add INO SECONDS      SQL client: adds 1 to the uid of the inode again and again, with

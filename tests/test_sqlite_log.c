@@ -159,6 +159,72 @@ static void test_no_checkpoint_while_it_starts_anew(void **state)
 	assert_memory_equal(checker->answer, "0 0 ", 4);
 }
 
+/*
+ * The fault itself: a checkpoint by SQL client b halts when it has read how long the log is, SQL
+ * client a starts the log anew and writes pages behind the end that the database had, b goes on.
+ * Returns whether all is there in the end.
+ */
+static bool halted_checkpoint(struct neighbour *a, struct neighbour *b)
+{
+	static const char fill[] = "sql 0 WITH RECURSIVE n(i) AS (SELECT %d UNION ALL SELECT i + 1"
+				   " FROM n WHERE i < %d) INSERT INTO block(key, data)"
+				   " SELECT (1000 << 30) + i, zeroblob(4000) FROM n";
+	assert_string_equal(neighbour_do(b, "halting"), "0");
+	assert_memory_equal(neighbour_do(b, "sql 0 SELECT count(*) FROM block"), "0 ", 2);
+	neighbour_do(a, "sql 0 PRAGMA wal_autocheckpoint = 0");
+	neighbour_do(a, "sql 0 PRAGMA busy_timeout = 10000");
+	assert_string_equal(neighbour_do(a, fill, 1, 20), "0");
+	assert_memory_equal(neighbour_do(a, "sql 0 PRAGMA wal_checkpoint(PASSIVE)"), "0 0 ", 4);
+	assert_string_equal(neighbour_do(b, "sql 0 PRAGMA wal_checkpoint(PASSIVE)"), "halted");
+	assert_string_equal(neighbour_do(a, fill, 21, 400), "0");
+	assert_memory_equal(neighbour_do(b, "go on"), "0 0 ", 4);
+	assert_memory_equal(neighbour_do(a, "sql 0 PRAGMA wal_checkpoint(PASSIVE)"), "0 0 ", 4);
+	assert_string_equal(neighbour_do(a, fill, 401, 402), "0");
+	return strcmp(neighbour_do(a, "sql 1 PRAGMA integrity_check"), "0 ok") == 0 &&
+	       strcmp(neighbour_do(a, "sql 1 SELECT count(*) FROM block WHERE key >> 30 = 1000"),
+		       "0 402") == 0;
+}
+
+/* Without a mount it happens, so the next test tests something. */
+static void test_without_a_keeper(void **state)
+{
+	struct store_file *f = *state;
+	char path[96];
+	snprintf(path, sizeof path, "%s/other.db", f->dir);
+	neighbour_start(&neighbours[0], path);
+	neighbour_start(&neighbours[1], path);
+	neighbour_do(&neighbours[0], "sql 0 PRAGMA journal_mode = WAL");
+	neighbour_do(&neighbours[0], "sql 0 CREATE TABLE block(key INTEGER PRIMARY KEY, data)");
+	if (halted_checkpoint(&neighbours[0], &neighbours[1]))
+		skip(); /* this SQLite does not have it */
+}
+
+static void test_with_a_keeper(void **state)
+{
+	struct store_file *f = *state;
+	struct neighbour *a = start_neighbour(f, 0), *b = start_neighbour(f, 1);
+	assert_true(halted_checkpoint(a, b));
+	neighbour_do(a, "sql 0 DELETE FROM block WHERE key >> 30 = 1000");
+}
+
+/* Nor does the keeper start it anew during a checkpoint. */
+static void test_waits_for_a_checkpoint(void **state)
+{
+	struct store_file *f = *state;
+	struct neighbour *p = start_neighbour(f, 0);
+	assert_string_equal(neighbour_do(p, "halting"), "0");
+	assert_memory_equal(neighbour_do(p, "sql 0 SELECT settled FROM store"), "0 ", 2);
+	store_file_create(f, "record");
+	uint64_t salt = view(f).salt;
+	assert_string_equal(neighbour_do(p, "sql 0 PRAGMA wal_checkpoint(PASSIVE)"), "halted");
+	assert_int_equal(log_anew(f, 50000000), -EBUSY);
+	assert_true(view(f).salt == salt);
+	assert_int_equal(role(f), SQ_ROLE_PINNED);
+	assert_memory_equal(neighbour_do(p, "go on"), "0 0 ", 4);
+	assert_int_equal(log_anew(f, PATIENCE_NS), 0);
+	assert_true(view(f).salt != salt);
+}
+
 /* The lock cannot be had again: nobody can checkpoint until it is. */
 static void test_pin_fails(void **state)
 {
@@ -454,6 +520,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pinned),
 		TEST(test_no_checkpoint_while_it_starts_anew),
+		TEST(test_without_a_keeper),
+		TEST(test_with_a_keeper),
+		TEST(test_waits_for_a_checkpoint),
 		TEST(test_pin_fails),
 		TEST(test_pin_fails_at_open),
 		TEST(test_reader_in_its_place),
