@@ -15,7 +15,7 @@
 /* How often to look for orphans: doubled each time when there were none. */
 #define SWEEP_FIRST SECOND
 #define SWEEP_LAST (8 * SECOND)
-#define SWEEP_MAX 256u /* orphans of one look */
+#define SWEEP_MAX 1024u /* orphans of one look; the next tick goes on where it ended */
 
 /* Between polls, whatever `watch` says: not to be busy, and not to keep other mounts waiting that
  * want to know whether an inode is still in use. */
@@ -60,6 +60,7 @@ struct watch {
 	int64_t sweep_every; /* 0: there are no orphans that one knows of */
 	int64_t sweep_at;
 	unsigned swept;
+	uint64_t swept_to; /* the last orphan of a look that is to go on, else 0 */
 };
 
 static struct told *this_tick(struct watch *w)
@@ -153,10 +154,13 @@ static void tell_data(struct watch *w, const struct store_event *event)
 	remember_inode(w, event->ino, false);
 }
 
+/* Never later than planned: whoever deletes without a pause must not keep us from it. */
 static void expect_orphans(struct watch *w)
 {
+	int64_t at = clock_monotonic() + SWEEP_FIRST;
+	if (!w->sweep_every || at < w->sweep_at)
+		w->sweep_at = at;
 	w->sweep_every = SWEEP_FIRST;
-	w->sweep_at = clock_monotonic() + w->sweep_every;
 }
 
 static bool lose(struct watch *w, uint64_t ino)
@@ -226,7 +230,10 @@ static void complain(struct watch *w, int error)
 static bool reap(void *arg, uint64_t ino)
 {
 	struct watch *w = arg;
+	if (ino <= w->swept_to)
+		return true; /* the reaper has it already */
 	reaper_add(w->fs->reaper, ino);
+	w->swept_to = ino;
 	return ++w->swept < SWEEP_MAX;
 }
 
@@ -238,6 +245,9 @@ static void sweep(struct watch *w)
 		return;
 	w->swept = 0;
 	(void)!store_orphans(w->fs->store, reap, w);
+	if (w->swept == SWEEP_MAX)
+		return;
+	w->swept_to = 0;
 	if (w->swept)
 		w->sweep_every = SWEEP_FIRST;
 	else if (w->sweep_every < SWEEP_LAST)
