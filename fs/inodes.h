@@ -72,7 +72,7 @@ bool inodes_overdue(struct inodes *t, uint64_t ino, int64_t now) MUST_CHECK NONN
  * (docs/measurements.md). All that is filled is handed out so much earlier that it is gone by its
  * moment, also if it is all due at once. */
 #define INODES_DROP_INODE 50000
-#define INODES_DROP_PAGE 600
+#define INODES_DROP_PAGE 3000
 
 /* What the kernel must drop of an inode: attributes always, and data from `offset` on, `len` bytes
  * or (0) all that follow; offset < 0: no data. As FUSE_NOTIFY_INVAL_INODE has it. */
