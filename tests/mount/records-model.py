@@ -216,6 +216,9 @@ print("seed", seed, flush=True)
 rng = random.Random(seed)
 Daemon().umount()
 db = sqlite3.connect(STORE, isolation_level=None)
+for pragma in ("recursive_triggers", "reverse_unordered_selects", "case_sensitive_like"):
+    db.execute(f"PRAGMA {pragma} = {rng.choice(['ON', 'OFF'])}")
+db.execute("PRAGMA trusted_schema = OFF")
 model = Model(*db.execute("SELECT uid, gid FROM inode WHERE ino = 1").fetchone())
 for number in range(STEPS):
     step(rng, model, db)

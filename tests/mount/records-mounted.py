@@ -70,6 +70,14 @@ same(1, db.execute("SELECT count(*) FROM inode WHERE ino = ?", (ino,)).fetchone(
 opened.close()
 poll("the end of the orphan", lambda: not db.execute("SELECT 1 FROM inode WHERE ino = ?",
                                                      (ino,)).fetchall())
+# A directory, too.
+db.execute("INSERT INTO records(path, type) VALUES('/dir', 'directory')")
+sees("a directory", lambda: os.listdir(MNT / "dir") == [])
+fd = os.open(MNT / "dir", os.O_RDONLY | os.O_DIRECTORY)
+db.execute("DELETE FROM records WHERE path = '/dir'")
+sees("its end", lambda: not (MNT / "dir").exists())
+same([], os.listdir(fd))
+os.close(fd)
 # And what nobody has open.
 db.execute("DELETE FROM records WHERE path = '/by SQL 1'")
 poll("the end of another", lambda: not db.execute("SELECT 1 FROM orphan").fetchall())

@@ -1,6 +1,8 @@
 """INSERT, UPDATE and DELETE of rows of `records`: what each column does, what is refused and why, and
 that nothing at all has changed after a refusal, however the statement wants conflicts handled. The
 store is not mounted, so every byte of every table can be compared."""
+import random
+
 from lib import *
 
 HOW = ["", " OR ABORT", " OR FAIL", " OR IGNORE", " OR REPLACE", " OR ROLLBACK"]
@@ -172,6 +174,28 @@ except sqlite3.IntegrityError as error:
     refused_inside = "no inode number" in str(error)
 assert refused_inside
 db.execute("ROLLBACK")
+
+# Names of all kinds of bytes: TEXT when Python can decode them, and for the check as well.
+PIECES = [b"a", b"\xc3", b"\xa4", b"\xe2", b"\x82", b"\xac", b"\xf0", b"\x9f", b"\x98", b"\x80",
+          b"\xed", b"\xa0", b"\xef", b"\xbf", b"\xbe", b"\xc0", b"\xe0", b"\xf4", b"\x90", b"\x8f",
+          b"\xf5", b"\xfe", b"\xff", b"\x01", b"\x7f", "\uffff\ufdd0\U0010ffff\ud7ff".encode()]
+seed = int(os.environ.get("RFS_SEED") or random.SystemRandom().randrange(1 << 32))
+print("seed", seed, flush=True)
+rng = random.Random(seed)
+names = {b"".join(rng.choices(PIECES, k=rng.randrange(1, 6))) for _ in range(2000)}
+db.execute("BEGIN")
+for name in names:
+    db.execute("INSERT INTO records(path) VALUES(?)", (b"/e/" + name,))
+    try:
+        stored_as = ("text", name.decode())
+    except UnicodeDecodeError:
+        stored_as = ("blob", name)
+    same(stored_as, db.execute("SELECT typeof(name), name FROM dentry WHERE parent = ? AND name IN (?, ?)",
+                               (one("ino", "/e"), name, stored_as[1])).fetchone(), f"seed {seed}")
+check()
+db.execute("COMMIT")
+check()
+run("DELETE FROM records WHERE parent = ?", one("ino", "/e"))
 
 # What is inherited.
 run("INSERT INTO records(path, type) VALUES('/ttl/f', 'file'), ('/ttl/d', 'dir'), ('/ttl/p', 'fifo')")
