@@ -33,28 +33,80 @@ int64_t cache_ttl(const struct cache *c, const struct store_attr *attr)
 	return attr->ttl < 0 ? c->cfg.ttl_ns : attr->ttl;
 }
 
-bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_attr *ret)
+/* How the attributes of an inode are kept: also when they are not served any more, for the sake of
+ * the version. */
+struct kept_attr {
+	struct store_attr attr;
+	int64_t since;
+	bool told; /* others have altered the inode, and what they did was dropped */
+};
+
+static bool get_kept(struct cache *c, uint64_t ino, int64_t now, struct kept_attr *ret)
 {
 	struct block *block;
-	int64_t ttl_left;
-	if (blocks_get(c->blocks, ino, BLOCKS_ATTR, 1, now, &block, &ttl_left) == 0)
+	int64_t unused;
+	if (blocks_get(c->blocks, ino, BLOCKS_ATTR, 1, now, &block, &unused) == 0)
 		return false;
 	memcpy(ret, block->data, sizeof *ret);
-	ret->age += cache_ttl(c, ret) - ttl_left;
 	block_unref(block);
+	return true;
+}
+
+static void put_kept(struct cache *c, const struct kept_attr *kept, int64_t now)
+{
+	static_assert(sizeof *kept <= STORE_BLOCK_SIZE, "attributes fit into a block");
+	struct block *block = cache_ttl(c, &kept->attr) > 0 ? block_new(sizeof *kept) : NULL;
+	if (block)
+		memcpy(block->data, kept, sizeof *kept);
+	/* Without a block this drops what was there. */
+	int r = blocks_put(c->blocks, kept->attr.ino, BLOCKS_ATTR, 1, &block, now, INT64_MAX);
+	(void)r; /* it is not cached, then: no harm */
+	block_unref(block);
+}
+
+bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_attr *ret)
+{
+	struct kept_attr kept;
+	if (!get_kept(c, ino, now, &kept) || kept.told ||
+		now - kept.since >= cache_ttl(c, &kept.attr))
+		return false;
+	*ret = kept.attr;
+	ret->age += now - kept.since;
 	return true;
 }
 
 void cache_put_attr(struct cache *c, const struct store_attr *attr, int64_t now)
 {
-	static_assert(sizeof *attr <= STORE_BLOCK_SIZE, "attributes fit into a block");
-	struct block *block = block_new(sizeof *attr);
-	if (block)
-		memcpy(block->data, attr, sizeof *attr);
-	/* Without a block this drops what was there. */
-	int r = blocks_put(c->blocks, attr->ino, BLOCKS_ATTR, 1, &block, now, cache_ttl(c, attr));
-	(void)r; /* it is not cached, then: no harm */
-	block_unref(block);
+	put_kept(c, &(struct kept_attr){*attr, now, false}, now);
+}
+
+void cache_tell_attr(struct cache *c, uint64_t ino)
+{
+	struct kept_attr kept;
+	int64_t now = cache_now(c);
+	if (!get_kept(c, ino, now, &kept))
+		return;
+	kept.told = true;
+	put_kept(c, &kept, now);
+}
+
+uint64_t cache_version(struct cache *c, uint64_t ino, int64_t now)
+{
+	struct kept_attr kept;
+	if (!get_kept(c, ino, now, &kept))
+		return 0;
+	return kept.told ? CACHE_ANY_VERSION : kept.attr.version;
+}
+
+bool cache_agree(struct cache *c, const struct store_attr *attr, int64_t now)
+{
+	uint64_t version = cache_version(c, attr->ino, now);
+	if (version == attr->version || version == CACHE_ANY_VERSION)
+		return true;
+	/* What is older than what there is (it came late) says nothing of the blocks. */
+	bool newer = attr->version > version;
+	blocks_drop(c->blocks, attr->ino, 0, newer ? BLOCKS_LAST : BLOCKS_ATTR);
+	return newer;
 }
 
 static int pass_flush(struct store *s)

@@ -36,10 +36,32 @@ void cache_before_blocking(const struct cache *c) NONNULL(1);
 /* The TTL of what belongs to an inode. */
 int64_t cache_ttl(const struct cache *c, const struct store_attr *attr) NONNULL(1, 2) MUST_CHECK;
 
-/* Attributes in the block cache. Nothing known: false. A put that fails is a drop. */
+/*
+ * Attributes in the block cache. Nothing known, or past its TTL: false. A put that fails is a drop.
+ *
+ * The version that comes with them says which state of the inode its cached blocks are of, so it
+ * stays known when the attributes are not served any more. Blocks of one state are never served
+ * with the size, or beside the blocks, of another one.
+ */
 bool cache_get_attr(struct cache *c, uint64_t ino, int64_t now, struct store_attr *ret)
 	NONNULL(1, 4) MUST_CHECK;
 void cache_put_attr(struct cache *c, const struct store_attr *attr, int64_t now) NONNULL(1, 2);
+
+/* Others have altered the inode, or a change of ours had no clear end, and the caller has dropped
+ * all that it can have altered: the attributes are not served any more, and the blocks that are
+ * left go with whatever version is heard of next. */
+void cache_tell_attr(struct cache *c, uint64_t ino) NONNULL(1);
+
+/* The version that the inode's cached blocks go with; 0: not known. */
+#define CACHE_ANY_VERSION UINT64_MAX
+uint64_t cache_version(struct cache *c, uint64_t ino, int64_t now) NONNULL(1) MUST_CHECK;
+
+/* Attributes came from the store, and no change of our own is under way (the stripe's lock is
+ * held): if they are of another version than the cached blocks, others have altered the inode,
+ * though nobody may have been told yet, and the blocks are dropped. False: what came is older
+ * than what there is, and must not be put. */
+bool cache_agree(struct cache *c, const struct store_attr *attr, int64_t now)
+	NONNULL(1, 2) MUST_CHECK;
 
 /*
  * poll.c: store_ops.poll, and its two parts. Others have changed the store: takes what `range`

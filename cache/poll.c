@@ -17,7 +17,7 @@ void cache_drop(struct cache *c, const struct guard_range *range)
 		if (range->first <= range->last)
 			blocks_drop(c->blocks, range->ino, range->first, range->last);
 		if (range->attr)
-			blocks_drop(c->blocks, range->ino, BLOCKS_ATTR, BLOCKS_ATTR);
+			cache_tell_attr(c, range->ino);
 	} while (!guard_end(c->guard, &intent));
 }
 

@@ -12,7 +12,8 @@
  * The token knows nothing of what others change, another mount or an SQL client: that is what the
  * version is for. One that has moved without a change of our own says that they have altered the
  * inode, though nobody may have been told yet; then all its blocks leave the cache, so that the old
- * ones are never read together with new ones.
+ * ones are never read together with new ones, nor with a new size: whoever hears of the version
+ * (a read, getattr, lookup) sees to that (cache_agree).
  *
  * The size of the file is part of the state. It comes with what was loaded; where nothing had to
  * be loaded, from the cached attributes. If the range reaches past the end of the file as these
@@ -33,7 +34,7 @@ struct reading {
 	uint64_t token;
 	int64_t now;
 	bool have_attr;		/* `attr` is known */
-	uint64_t version;	/* of the cached attributes; 0: there were none */
+	uint64_t version;	/* that the cached blocks go with: cache_version() */
 	struct store_attr attr; /* cached, or of the moment of `loaded` */
 	uint32_t count;		/* of blocks[], at most as many as asked for */
 	uint32_t found;		/* of these, so many are not NULL */
@@ -84,7 +85,7 @@ static bool collect(struct reading *rd)
 	lock_acquire(&rd->stripe->lock);
 	rd->token = rd->stripe->token;
 	rd->have_attr = cache_get_attr(c, rd->range.ino, rd->now, &rd->attr);
-	rd->version = rd->have_attr ? rd->attr.version : 0;
+	rd->version = cache_version(c, rd->range.ino, rd->now);
 	rd->count = count;
 	if (rd->have_attr && S_ISREG(rd->attr.mode)) {
 		rd->count = clamp(rd->attr.size, rd->range.first, count);
@@ -127,8 +128,8 @@ static void install(struct reading *rd)
 	struct guard_range all = {rd->range.ino, span->first, span->first + span->count - 1, false};
 	struct guard_range attr = {rd->range.ino, 1, 0, true};
 	bool quiet = guard_holds(rd->stripe, rd->token, &attr);
-	if (quiet && rd->version && rd->attr.version != rd->version)
-		blocks_drop(c->blocks, rd->range.ino, 0, BLOCKS_LAST); /* others altered it */
+	if (quiet && !cache_agree(c, &rd->attr, rd->now))
+		return;
 	if (span->count > 0 && guard_holds(rd->stripe, rd->token, &all)) {
 		int r = blocks_put(c->blocks, all.ino, all.first, span->count, span->blocks,
 			rd->now, cache_ttl(c, &rd->attr));
@@ -146,7 +147,8 @@ static bool confirm(struct reading *rd)
 	if (one_state)
 		install(rd);
 	lock_release(&rd->stripe->lock);
-	bool mixed = rd->found > 0 && rd->version && rd->attr.version != rd->version;
+	bool mixed = rd->found > 0 && rd->version != CACHE_ANY_VERSION &&
+		     rd->attr.version != rd->version;
 	return one_state && !mixed;
 }
 
@@ -226,7 +228,7 @@ int cache_getattr(struct store *s, uint64_t ino, struct store_attr *ret)
 		if (r < 0)
 			return r;
 		lock_acquire(&stripe->lock);
-		if (guard_holds(stripe, token, &range))
+		if (guard_holds(stripe, token, &range) && cache_agree(c, &attr, now))
 			cache_put_attr(c, &attr, now);
 		lock_release(&stripe->lock);
 	}
@@ -249,7 +251,8 @@ int cache_lookup(
 	const struct guard_range range = {attr.ino, 1, 0, true};
 	struct guard_stripe *stripe = guard_stripe(c->guard, attr.ino);
 	lock_acquire(&stripe->lock);
-	if (guard_moment(c->guard) == moment && guard_holds(stripe, stripe->token, &range))
+	if (guard_moment(c->guard) == moment && guard_holds(stripe, stripe->token, &range) &&
+		cache_agree(c, &attr, now))
 		cache_put_attr(c, &attr, now);
 	lock_release(&stripe->lock);
 	*ret = attr;

@@ -169,7 +169,7 @@ static void drop(struct cache *c, const struct guard_range *range)
 static void drop_with_attr(struct cache *c, const struct guard_range *range)
 {
 	drop(c, range);
-	blocks_drop(c->blocks, range->ino, BLOCKS_ATTR, BLOCKS_ATTR);
+	cache_tell_attr(c, range->ino);
 }
 
 static void announce_over(struct cache *c, struct update *u)
@@ -284,8 +284,8 @@ static void drop_outdated(struct cache *c, const struct change *change, int64_t 
 {
 	for (unsigned i = 0; i < change->n_touched; i++) {
 		const struct store_attr *attr = &change->touched[i];
-		struct store_attr known;
-		if (cache_get_attr(c, attr->ino, now, &known) && attr->version > known.version + 1)
+		uint64_t known = cache_version(c, attr->ino, now);
+		if (known == 0 || (known != CACHE_ANY_VERSION && attr->version > known + 1))
 			blocks_drop(c->blocks, attr->ino, 0, BLOCKS_LAST);
 	}
 }

@@ -652,6 +652,39 @@ static void test_a_fill_finds_out_what_others_changed(void **state)
 	rig_stop(&rig);
 }
 
+/* A lookup brings attributes before anybody has told: the blocks of the state before are not read
+ * with the new size. */
+static void test_old_blocks_are_not_read_with_a_new_size(void **state)
+{
+	(void)state;
+	start(2);
+	expect_read(0, 2, (const int[]){1, 2}, 2);
+	others_fill(9);
+	expect_read(0, 2, (const int[]){1, 2}, 2);
+	assert_int_equal(kit_lookup(rig.kit, STORE_ROOT_INO, "file"), rig.ino);
+	expect_read(0, 4, (const int[]){9, 9, 9, 9}, 4);
+	rig_stop(&rig);
+}
+
+/* While a read is on its way, others change the file and another read brings what they made. */
+static void others_are_read_first(struct script *s)
+{
+	s->after[SCRIPT_READ] = NULL;
+	others_fill(9);
+	expect_read(2, 1, (const int[]){9}, 1);
+}
+
+static void test_what_comes_late_is_not_kept(void **state)
+{
+	(void)state;
+	start(4);
+	rig.script.after[SCRIPT_READ] = others_are_read_first;
+	expect_read(1, 1, (const int[]){2}, 1);
+	expect_read(1, 2, (const int[]){9, 9}, 2);
+	rig_check(&rig);
+	rig_stop(&rig);
+}
+
 /* A write's TTL counts from before its commit: from then on others may change the same. */
 static void a_while_passes(struct script *s)
 {
@@ -881,6 +914,8 @@ int main(void)
 		cmocka_unit_test(test_a_blind_cache_goes_by_the_ttl_alone),
 		cmocka_unit_test(test_a_read_does_not_mix_states_of_others),
 		cmocka_unit_test(test_a_fill_finds_out_what_others_changed),
+		cmocka_unit_test(test_old_blocks_are_not_read_with_a_new_size),
+		cmocka_unit_test(test_what_comes_late_is_not_kept),
 		cmocka_unit_test(test_the_time_of_a_write_counts_from_its_commit),
 		cmocka_unit_test(test_the_cache_is_bounded),
 		cmocka_unit_test(test_durability_levels),
