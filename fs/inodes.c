@@ -28,6 +28,7 @@ struct inode {
 	uint32_t pages;	  /* while in `fills`: that the kernel may have of it */
 	int64_t answered; /* when it last was, see inodes_answer(); INT64_MIN: never */
 	struct deadline fill;
+	struct page_state state; /* of the data, while in `fills` */
 	struct inode *stale_next, *stale_prev;
 	int64_t stale_offset, stale_len;
 };
@@ -64,6 +65,12 @@ static struct inode *find(const struct inodes *t, uint64_t ino)
 	while (i && i->ino != ino)
 		i = i->next;
 	return i;
+}
+
+static struct inode *lock_and_find(struct inodes *t, uint64_t ino)
+{
+	pthread_mutex_lock(&t->lock);
+	return find(t, ino);
 }
 
 /* Without memory the chains just grow longer. */
@@ -195,10 +202,8 @@ int inodes_lookup(struct inodes *t, uint64_t ino)
 bool inodes_forget(struct inodes *t, uint64_t ino, uint64_t n)
 {
 	bool reap = false;
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
-	/* The kernel counts as we do; a forget of the root at the end of a mount is the exception.
-	 */
+	struct inode *i = lock_and_find(t, ino);
+	/* The kernel counts as we do; but it forgets the root at the end of a mount. */
 	if (i && ino != STORE_ROOT_INO) {
 		i->nlookup -= n < i->nlookup ? n : i->nlookup;
 		reap = settle(t, i);
@@ -220,8 +225,7 @@ int inodes_open(struct inodes *t, uint64_t ino)
 bool inodes_close(struct inodes *t, uint64_t ino)
 {
 	bool reap = false;
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i) {
 		assert(i->nopen > 0);
 		i->nopen--;
@@ -233,8 +237,7 @@ bool inodes_close(struct inodes *t, uint64_t ino)
 
 bool inodes_set_orphan(struct inodes *t, uint64_t ino, bool orphan)
 {
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i)
 		i->orphan = orphan;
 	pthread_mutex_unlock(&t->lock);
@@ -259,8 +262,7 @@ size_t inodes_take_orphans(struct inodes *t, uint64_t *ret, size_t max)
 
 void inodes_note_suid(struct inodes *t, uint64_t ino)
 {
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i)
 		i->suid = true;
 	pthread_mutex_unlock(&t->lock);
@@ -268,21 +270,17 @@ void inodes_note_suid(struct inodes *t, uint64_t ino)
 
 bool inodes_take_suid(struct inodes *t, uint64_t ino)
 {
-	bool suid = false;
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
-	if (i) {
-		suid = i->suid;
+	struct inode *i = lock_and_find(t, ino);
+	bool suid = i && i->suid;
+	if (suid)
 		i->suid = false;
-	}
 	pthread_mutex_unlock(&t->lock);
 	return suid;
 }
 
 void inodes_note_link(struct inodes *t, uint64_t ino)
 {
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i)
 		i->link = true;
 	pthread_mutex_unlock(&t->lock);
@@ -290,8 +288,7 @@ void inodes_note_link(struct inodes *t, uint64_t ino)
 
 bool inodes_known(struct inodes *t, uint64_t ino)
 {
-	pthread_mutex_lock(&t->lock);
-	bool known = find(t, ino);
+	bool known = lock_and_find(t, ino);
 	pthread_mutex_unlock(&t->lock);
 	return known;
 }
@@ -365,8 +362,7 @@ static void add_pages(struct inodes *t, struct inode *i, uint64_t pages, uint64_
 bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at, uint64_t pages, uint64_t all)
 {
 	bool look = false;
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i && add_fill(t, i, at)) {
 		add_pages(t, i, pages, all);
 		/* Each fill makes the moment a little earlier: that alone is not worth a call. */
@@ -383,10 +379,27 @@ bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at, uint64_t pages, u
 	return look;
 }
 
+bool inodes_show(struct inodes *t, uint64_t ino, uint64_t version)
+{
+	struct inode *i = lock_and_find(t, ino);
+	bool outdated = i && i->fill.pos && !page_state_agrees(&i->state, version);
+	if (outdated)
+		note_stale(t, i, 0, 0);
+	pthread_mutex_unlock(&t->lock);
+	return outdated;
+}
+
+void inodes_state(struct inodes *t, uint64_t ino, inodes_state_fn *fn, uint64_t version)
+{
+	struct inode *i = lock_and_find(t, ino);
+	if (i)
+		fn(&i->state, version);
+	pthread_mutex_unlock(&t->lock);
+}
+
 bool inodes_overdue(struct inodes *t, uint64_t ino, int64_t now)
 {
-	pthread_mutex_lock(&t->lock);
-	const struct inode *i = find(t, ino);
+	const struct inode *i = lock_and_find(t, ino);
 	bool overdue = i && i->fill.pos && i->fill.at <= now;
 	pthread_mutex_unlock(&t->lock);
 	return overdue;
@@ -414,8 +427,7 @@ void inodes_set_all_stale(struct inodes *t, int64_t since)
 
 void inodes_answer(struct inodes *t, uint64_t ino, int64_t now)
 {
-	pthread_mutex_lock(&t->lock);
-	struct inode *i = find(t, ino);
+	struct inode *i = lock_and_find(t, ino);
 	if (i)
 		i->answered = now;
 	pthread_mutex_unlock(&t->lock);
@@ -423,8 +435,7 @@ void inodes_answer(struct inodes *t, uint64_t ino, int64_t now)
 
 bool inodes_answered(struct inodes *t, uint64_t ino, int64_t since)
 {
-	pthread_mutex_lock(&t->lock);
-	const struct inode *i = find(t, ino);
+	const struct inode *i = lock_and_find(t, ino);
 	bool answered = i && i->answered >= since;
 	pthread_mutex_unlock(&t->lock);
 	return answered;
@@ -453,6 +464,7 @@ static struct inodes_stale take_stale(struct inodes *t)
 	if (s.offset == 0 && s.len == 0) {
 		/* All its data goes, so what is filled from now on counts anew. */
 		unlink_fill(t, i);
+		i->state.version = 0;
 		i->round = t->round;
 	}
 	return s;

@@ -16,6 +16,8 @@
  */
 #pragma once
 
+#include "page_state.h"
+
 #include "cache/store/compiler.h"
 
 #include <stdbool.h>
@@ -64,6 +66,18 @@ bool inodes_known(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
  */
 bool inodes_filled(struct inodes *t, uint64_t ino, int64_t at, uint64_t pages,
 	uint64_t all) MUST_CHECK NONNULL(1);
+
+/*
+ * The kernel is about to be given attributes, or (after inodes_filled()) data, of this version of
+ * the inode. True: it has data of a version before, which others have altered since; all of it is
+ * noted, and must be gone before the kernel gets a new size. See page_state.h.
+ */
+bool inodes_show(struct inodes *t, uint64_t ino, uint64_t version) MUST_CHECK NONNULL(1);
+
+/* One of the functions of page_state.h, for the data that the kernel has of the inode, if any. */
+typedef void inodes_state_fn(struct page_state *p, uint64_t version);
+void inodes_state(struct inodes *t, uint64_t ino, inodes_state_fn *fn, uint64_t version)
+	NONNULL(1, 3);
 
 /* Should the kernel have dropped its data by `now`, and has not been told yet? */
 bool inodes_overdue(struct inodes *t, uint64_t ino, int64_t now) MUST_CHECK NONNULL(1);

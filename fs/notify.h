@@ -18,11 +18,11 @@
  *          that file may hold.
  *
  * Requests that wait for the notifier are those whose answer was left to it (notify_before): WRITE,
- * FALLOCATE, COPY_FILE_RANGE and OPEN. They hold the lock of a file, never one of a page or of a
- * directory. So they may wait for the thread of inodes, which never waits for what they hold; but
- * not for the one of names: unlink holds the directory and waits for the file, a write holds
- * the file and waits for its answer, and the thread of names waits for the directory. That is why
- * there are two. Nobody waits for the thread of names.
+ * FALLOCATE, COPY_FILE_RANGE, OPEN, GETATTR, LOOKUP and LINK. They hold the lock of a file or of a
+ * directory, never one of a page. So they may wait for the thread of inodes, which never waits for
+ * what they hold; but not for the one of names: unlink holds the directory and waits for the file,
+ * a write holds the file and waits for its answer, and the thread of names waits for the directory.
+ * That is why there are two. Nobody waits for the thread of names.
  *
  * When all names are dropped the kernel takes no lock; the thread of inodes does it.
  */

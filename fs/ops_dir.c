@@ -44,7 +44,8 @@ static bool add(struct answer *a, const char *name, uint64_t ino, uint32_t type,
 		need = fuse_add_direntry(a->req, at, room, name, &entry.attr, (off_t)place);
 	if (need > room)
 		return false;
-	if (a->plus && attr) {
+	/* What the kernel must drop before it hears of a new size it has to look up by itself. */
+	if (a->plus && attr && !reply_show(a->fs, attr)) {
 		/* Counted only now that the kernel will get it. */
 		a->error = reply_make_entry(a->fs, attr, a->ttl, &entry);
 		if (a->error < 0)

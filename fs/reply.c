@@ -78,6 +78,36 @@ static void settle_names(struct fs *fs, const struct change *c)
 	}
 }
 
+/* The inode that the change is about, if that is known before; else 0. */
+static uint64_t subject(const struct change *c)
+{
+	switch (c->kind) {
+	case CHANGE_WRITE:
+		return c->write.ino;
+	case CHANGE_SETATTR:
+		return c->setattr.ino;
+	case CHANGE_ALLOCATE:
+		return c->allocate.ino;
+	case CHANGE_COPY:
+		return c->copy.to;
+	case CHANGE_LINK:
+		return c->link.ino;
+	case CHANGE_SETXATTR:
+		return c->setxattr.ino;
+	case CHANGE_REMOVEXATTR:
+		return c->removexattr.ino;
+	case CHANGE_CREATE:
+		return c->create.parent;
+	case CHANGE_UNLINK:
+		return c->unlink.parent;
+	case CHANGE_RENAME:
+		return c->rename.parent;
+	case CHANGE_REAP:
+		break;
+	}
+	return 0;
+}
+
 int reply_apply(struct fs *fs, struct change *c)
 {
 	return reply_apply_durably(fs, c, false);
@@ -85,7 +115,13 @@ int reply_apply(struct fs *fs, struct change *c)
 
 int reply_apply_durably(struct fs *fs, struct change *c, bool durable)
 {
+	uint64_t ino = subject(c);
+	inodes_state(fs->inodes, ino, page_state_begin, 0);
 	int r = store_apply_one(fs->store, c, durable);
+	for (unsigned i = 0; r == 0 && i < c->n_touched; i++)
+		inodes_state(
+			fs->inodes, c->touched[i].ino, page_state_changed, c->touched[i].version);
+	inodes_state(fs->inodes, ino, page_state_end, 0);
 	if (r == 0)
 		settle_names(fs, c);
 	return r;
@@ -138,19 +174,77 @@ static void note_suid(struct fs *fs, const struct store_attr *attr)
 		inodes_note_suid(fs->inodes, attr->ino);
 }
 
+/* An answer that waits for a drop. */
+struct late_answer {
+	struct notify_job job;
+	fuse_req_t req;
+	enum fs_op op;
+	int error;	/* 0: an answer to what went well: */
+	size_t written; /* bytes of a write */
+	struct fuse_entry_param entry;
+};
+
+static void answer_late(struct notify_job *job)
+{
+	struct late_answer *late = CONTAINER_OF(job, struct late_answer, job);
+	struct fs *fs = fs_of(late->req);
+	if (late->error)
+		reply_error(late->req, late->op, late->error);
+	else if (late->op == OP_WRITE)
+		fuse_reply_write(late->req, late->written);
+	else if (late->op == OP_GETATTR)
+		fuse_reply_attr(late->req, &late->entry.attr, late->entry.attr_timeout);
+	else if (fuse_reply_entry(late->req, &late->entry) < 0)
+		reply_forget(fs, late->entry.ino, 1);
+	free(late);
+}
+
+bool reply_show(struct fs *fs, const struct store_attr *attr)
+{
+	bool outdated = inodes_show(fs->inodes, attr->ino, attr->version);
+	if (outdated)
+		notify_stale(fs->notify, attr->ino, 0, 0); /* which wakes the notifier */
+	return outdated;
+}
+
+/* Answers with `entry`, or the attributes in it, when the kernel has dropped what it had. False: no
+ * memory. */
+static bool answer_after_drop(
+	fuse_req_t req, enum fs_op op, uint64_t ino, const struct fuse_entry_param *entry)
+{
+	struct late_answer *late = malloc(sizeof *late);
+	if (!late)
+		return false;
+	*late = (struct late_answer){.job = {.stale = {.ino = ino}, .done = answer_late},
+		.req = req,
+		.op = op,
+		.entry = *entry};
+	notify_before(fs_of(req)->notify, &late->job);
+	return true;
+}
+
+static void answer_attr(fuse_req_t req, const struct store_attr *attr, bool may_wait)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry = {
+		.attr_timeout = reply_timeout(fs, reply_ttl(fs, attr), attr->age)};
+	reply_stat(attr, &entry.attr);
+	note_suid(fs, attr);
+	bool outdated = reply_show(fs, attr);
+	if (outdated && may_wait && answer_after_drop(req, OP_GETATTR, attr->ino, &entry))
+		return;
+	fuse_reply_attr(req, &entry.attr, entry.attr_timeout);
+}
+
 void reply_attr(fuse_req_t req, const struct store_attr *attr)
 {
-	struct stat st;
-	reply_stat(attr, &st);
-	note_suid(fs_of(req), attr);
-	struct fs *fs = fs_of(req);
-	fuse_reply_attr(req, &st, reply_timeout(fs, reply_ttl(fs, attr), attr->age));
+	answer_attr(req, attr, true);
 }
 
 void reply_changed_attr(fuse_req_t req, const struct store_attr *attr)
 {
 	inodes_answer(fs_of(req)->inodes, attr->ino, clock_monotonic());
-	reply_attr(req, attr);
+	answer_attr(req, attr, false);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -199,6 +293,8 @@ void reply_entry(fuse_req_t req, enum fs_op op, const struct store_attr *attr, i
 		reply_error(req, op, r);
 		return;
 	}
+	if (reply_show(fs, attr) && answer_after_drop(req, op, attr->ino, &entry))
+		return;
 	if (fuse_reply_entry(req, &entry) < 0)
 		reply_forget(fs, attr->ino, 1);
 }
@@ -223,6 +319,7 @@ void reply_filling(
 		ttl = MAPPING_TTL;
 	notify_filled(fs->notify, ino, current.begun + least(ttl, left),
 		bytes / STORE_BLOCK_SIZE + 1, attr->size / STORE_BLOCK_SIZE + 1);
+	(void)!reply_show(fs, attr);
 }
 
 static const char *cause(int error)
@@ -248,25 +345,6 @@ void reply_error(fuse_req_t req, enum fs_op op, int error)
 	fuse_reply_err(req, reply);
 	if (reply == EIO && !logged && may_log())
 		log_line(LOG_ERR, "%s failed: %s", errors_op_name(op), cause(error));
-}
-
-/* An answer that waits for a drop. */
-struct late_answer {
-	struct notify_job job;
-	fuse_req_t req;
-	enum fs_op op;
-	int error;	/* 0: a write that went well */
-	size_t written; /* bytes of it */
-};
-
-static void answer_late(struct notify_job *job)
-{
-	struct late_answer *late = CONTAINER_OF(job, struct late_answer, job);
-	if (late->error)
-		reply_error(late->req, late->op, late->error);
-	else
-		fuse_reply_write(late->req, late->written);
-	free(late);
 }
 
 void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)

@@ -57,9 +57,18 @@ int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr) MUST_CHECK
 double reply_timeout(const struct fs *fs, int64_t ttl, int64_t age) MUST_CHECK NONNULL(1);
 
 void reply_stat(const struct store_attr *attr, struct stat *ret) NONNULL(1, 2);
+
+/*
+ * Answers with attributes. When they are of a state that others have made, and the kernel has data
+ * of the one before, it drops that first: before the answer (reply_attr), or about when it comes
+ * (reply_changed_attr, after a change), where the drop might wait for it: see notify_before().
+ */
 void reply_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
-/* The same, but the attributes are those after a change. */
 void reply_changed_attr(fuse_req_t req, const struct store_attr *attr) NONNULL(1, 2);
+
+/* Before the kernel is given attributes or data: true if it has data of a state before, which
+ * others have altered since. It drops that soon. */
+bool reply_show(struct fs *fs, const struct store_attr *attr) MUST_CHECK NONNULL(1, 2);
 
 /*
  * An entry for the kernel, counted as a lookup. It holds for the TTL of its inode, but no longer

@@ -181,6 +181,7 @@ static bool take(void *arg, const struct store_event *event)
 	bool in_use = event->kind == STORE_EVENT_GONE && lose(w, event->ino);
 	if (w->blind)
 		return in_use;
+	inodes_state(w->fs->inodes, event->ino, page_state_told, 0);
 	switch (event->kind) {
 	case STORE_EVENT_ATTR:
 	case STORE_EVENT_GONE:

@@ -242,6 +242,49 @@ static void what_was_filled_goes_before_its_time_has_come(void **state)
 	assert_int_equal(at, INT64_MAX);
 }
 
+static void others_are_known_by_the_version(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_false(inodes_show(t, 5, 3)); /* it has no data of it */
+	(void)!inodes_filled(t, 5, 100 * (int64_t)S, 1, 1);
+	assert_false(inodes_show(t, 5, 7));
+	assert_false(inodes_show(t, 5, 7));
+	assert_false(inodes_show(t, 5, 6)); /* came late */
+
+	/* Changes of ours, in any order, and while they are under way */
+	inodes_state(t, 5, page_state_begin, 0);
+	inodes_state(t, 5, page_state_begin, 0);
+	assert_false(inodes_show(t, 5, 9));
+	inodes_state(t, 5, page_state_changed, 9);
+	inodes_state(t, 5, page_state_end, 0);
+	assert_false(inodes_show(t, 5, 9));
+	inodes_state(t, 5, page_state_changed, 8);
+	inodes_state(t, 5, page_state_end, 0);
+	assert_false(inodes_show(t, 5, 9));
+	inodes_state(t, 5, page_state_changed, 12);
+	inodes_state(t, 5, page_state_changed, 11);
+	inodes_state(t, 5, page_state_changed, 10);
+	assert_false(inodes_show(t, 5, 12));
+	assert_false(next(t, 0, &s));
+
+	/* Others, before and after one of ours */
+	inodes_state(t, 5, page_state_changed, 14);
+	assert_true(inodes_show(t, 5, 14));
+	assert_true(next(t, 0, &s));
+	assert_int_equal(s.ino, 5);
+	assert_int_equal(s.offset, 0);
+	assert_int_equal(s.len, 0);
+	assert_false(inodes_show(t, 5, 20));
+	(void)!inodes_filled(t, 5, 100 * (int64_t)S, 1, 1);
+	assert_false(inodes_show(t, 5, 20));
+	inodes_state(t, 5, page_state_told, 0);
+	assert_false(inodes_show(t, 5, 30));
+	assert_true(inodes_show(t, 5, 31));
+	assert_true(inodes_show(t, 5, 3000));
+}
+
 /* So much earlier that all of it is gone in time; each page counts, but none twice. */
 static void much_that_was_filled_goes_earlier(void **state)
 {
@@ -350,6 +393,7 @@ int main(void)
 		TEST(all_are_handed_out_once),
 		TEST(those_answered_lately_are_handed_out),
 		TEST(what_was_filled_goes_before_its_time_has_come),
+		TEST(others_are_known_by_the_version),
 		TEST(much_that_was_filled_goes_earlier),
 		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
 		TEST(forgetting_takes_notes_and_moments_along),
