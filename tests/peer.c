@@ -246,7 +246,7 @@ void peer_main(int argc, char **argv)
 {
 	if (argc != 3 || strcmp(argv[1], ARGUMENT) != 0)
 		return;
-	int fd = atoi(argv[2]);
+	int fd = (int)strtol(argv[2], NULL, 10);
 	struct server *v = calloc(1, sizeof *v);
 	if (!v)
 		_exit(1);

@@ -64,6 +64,7 @@ static void tell(int signal)
 	told = 1;
 }
 
+static void serve(int from, int to) __attribute__((noreturn));
 static void serve(int from, int to)
 {
 	const struct timespec pause = {.tv_nsec = POLL_EACH_NS};

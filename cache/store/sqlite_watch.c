@@ -322,12 +322,17 @@ static int tell_gone(struct telling *t)
 static int poll_locked(struct telling *t)
 {
 	struct sqlite_store *s = t->s;
+	struct sq_conn *c = s->watcher;
 	int64_t version;
-	int r = s->watcher ? 0 : sq_conn_open(s, &s->watcher);
-	if (r == 0)
-		r = sq_scalar(sq_query(s->watcher, SQ_DATA_VERSION, ""), &version);
-	if (r < 0 || (version == s->told_version && !s->gone_due))
+	int r = c ? 0 : sq_conn_open(s, &c);
+	if (r < 0)
 		return r;
+	s->watcher = c;
+	r = sq_scalar(sq_query(c, SQ_DATA_VERSION, ""), &version);
+	if (r < 0)
+		return r;
+	if (version == s->told_version && !s->gone_due)
+		return 0;
 	r = tell_log(t);
 	if (r == 0 && s->gone_due)
 		r = tell_gone(t);
