@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct peer_told pair_told;
 
@@ -109,9 +110,31 @@ void pair_expect(const char *format, ...)
 	assert_int_equal(pair_told.result, pair_told.n);
 }
 
-void pair_hear(struct store *s, const struct peer_used *used)
+/* Has the mount of that process not answered yet for all orphans that there are? */
+static bool owes_answer(struct store_file *f, int pid)
 {
-	peer_poll_here(s, used, &pair_told);
+	char sql[160];
+	snprintf(sql, sizeof sql,
+		"SELECT count(*) FROM mount WHERE pid = %d AND seen <"
+		" (SELECT coalesce(max(change), 0) FROM orphan)",
+		pid);
+	return pair_number(f, sql) > 0;
+}
+
+void pair_hear(struct store_file *f, const struct peer_used *used)
+{
+	static struct peer_told again;
+	peer_poll_here(f->store, used, &pair_told);
+	while (owes_answer(f, getpid()))
+		peer_poll_here(f->store, used, &again);
+}
+
+void pair_peer_hears(struct pair *x)
+{
+	static struct peer_told again;
+	peer_poll(x->peer, &pair_told);
+	while (owes_answer(&x->file, peer_pid(x->peer)))
+		peer_poll(x->peer, &again);
 }
 
 struct change_name make_name(const char *s)
@@ -156,7 +179,7 @@ uint64_t pair_create(struct pair *x, const char *name, uint32_t mode)
 uint64_t pair_file(struct pair *x, const char *name)
 {
 	uint64_t ino = pair_create(x, name, S_IFREG | 0644);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	return ino;
 }
 

@@ -24,8 +24,11 @@ void pair_sql(struct store_file *f, const char *sql);
 
 /* What a poll told last. */
 extern struct peer_told pair_told;
-/* Polls the store of this process. */
-void pair_hear(struct store *s, const struct peer_used *used);
+/* Polls the store of this process, or that of the peer. When the answer, which inodes are in use,
+ * cannot be written at once since others write, polls again until it is; what is told then is not
+ * of interest. */
+void pair_hear(struct store_file *f, const struct peer_used *used);
+void pair_peer_hears(struct pair *x);
 /* What was told, as text: "name 1 f, attr 1, data 2 0-3, data 2 4-, gone 2, all". */
 void pair_expect(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

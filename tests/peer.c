@@ -305,6 +305,11 @@ struct peer *peer_kill(struct peer *p)
 	return end(p);
 }
 
+int peer_pid(const struct peer *p)
+{
+	return (int)p->pid;
+}
+
 void peer_suspend(struct peer *p)
 {
 	int status;

@@ -66,6 +66,7 @@ struct peer *peer_start(void);
 struct peer *peer_stop(struct peer *p);
 /* Ends it at once: SIGKILL. It is no process any more on return. Returns NULL. */
 struct peer *peer_kill(struct peer *p);
+int peer_pid(const struct peer *p);
 /* It does nothing until it is resumed. */
 void peer_suspend(struct peer *p);
 void peer_resume(struct peer *p);

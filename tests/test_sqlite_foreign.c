@@ -18,8 +18,8 @@ static uint64_t some_files(struct pair *x)
 		assert_int_equal(pair_there(x, make_write(f, i * 8192, 5000, false), NULL), 0);
 	uint64_t g = store_file_create(&x->file, "g");
 	assert_int_equal(store_file_write(&x->file, g, 0, 'a', 100000, false), 0);
-	pair_hear(x->file.store, NULL);
-	peer_poll(x->peer, &pair_told);
+	pair_hear(&x->file, NULL);
+	pair_peer_hears(x);
 	return g;
 }
 
@@ -28,10 +28,10 @@ static void works(struct pair *x, uint64_t ino, char letter)
 {
 	assert_int_equal(store_file_write(&x->file, ino, 0, letter, 100000, true), 0);
 	assert_int_equal(peer_first(x->peer, ino), letter);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("data %llu 0-24", (unsigned long long)ino);
 	assert_int_equal(pair_there(x, make_write(ino, 0, 10, false), NULL), 0);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("data %llu 0-0", (unsigned long long)ino);
 	assert_int_equal(store_file_first(&x->file, ino), '\0');
 }
@@ -99,7 +99,7 @@ static void test_missing_table(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
 		run(db, "ALTER TABLE %s RENAME TO away", tables[i]);
 		assert_int_equal(store_file_write(&x->file, ino, 0, 'x', 100000, true), -EIO);
-		pair_hear(x->file.store, NULL);
+		peer_poll_here(x->file.store, NULL, &pair_told);
 		assert_true(pair_told.result == -EIO || pair_told.result == 0);
 		peer_orphans_here(x->file.store, &o);
 		assert_true(o.result == -EIO || o.result == 0);

@@ -20,9 +20,9 @@
 #define TELLS(x, change, ...)                                                                      \
 	do {                                                                                       \
 		assert_int_equal(pair_there(x, change, NULL), 0);                                  \
-		pair_hear((x)->file.store, NULL);                                                  \
+		pair_hear(&(x)->file, NULL);                                                       \
 		pair_expect(__VA_ARGS__);                                                          \
-		peer_poll((x)->peer, &pair_told);                                                  \
+		pair_peer_hears(x);                                                                \
 		pair_expect("%s", "");                                                             \
 	} while (0)
 
@@ -37,7 +37,7 @@ static void test_alone_nothing_is_logged(void **state)
 	uint64_t ino = store_file_create(f, "f");
 	assert_int_equal(store_file_write(f, ino, 0, 'a', 5000, false), 0);
 	assert_int_equal(pair_number(f, newest), id);
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("%s", "");
 }
 
@@ -89,10 +89,10 @@ static void test_names(void **state)
 {
 	struct pair *x = *state;
 	uint64_t d = pair_create(x, "d", S_IFDIR | 0755);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("name 1 d, attr 1");
 	uint64_t f = pair_create(x, "f", S_IFREG | 0644);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("name 1 f, attr 1");
 	TELLS(x,
 		((struct change){.kind = CHANGE_CREATE,
@@ -117,7 +117,7 @@ static void test_names(void **state)
 	TELLS(x, make_rename(ROOT, "e", ROOT, "odd \xff", 0),
 		"name 1 e, name 1 odd \xff, attr %llu, attr 1", L(g));
 	assert_int_equal(pair_there(x, make_unlink("missing", false), NULL), -ENOENT);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 }
 
@@ -131,7 +131,7 @@ static void test_unnamed(void **state)
 				 &c),
 		0);
 	uint64_t f = c.touched[0].ino;
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("attr %llu", L(f));
 	TELLS(x, ((struct change){.kind = CHANGE_LINK, .link = {f, ROOT, make_name("f")}}),
 		"name 1 f, attr %llu, attr 1", L(f));
@@ -147,11 +147,11 @@ static void test_order_and_failures(void **state)
 	for (unsigned i = 0; i < 700; i++)
 		assert_int_equal(pair_there(x, make_write(f, i * 4096, 1, false), NULL), 0);
 	assert_int_equal(pair_there(x, make_write(f + 1, 0, 1, false), NULL), -ESTALE);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	assert_int_equal(pair_told.result, 700);
 	for (unsigned i = 0; i < PEER_EVENTS_MAX; i++)
 		assert_int_equal(pair_told.event[i].first, i);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 }
 
@@ -164,9 +164,9 @@ static void test_rows_of_sql_clients(void **state)
 		    "(0, 2, 7, 3, NULL, NULL), (0, 2, 7, 0, 1073741823, NULL),"
 		    "(0, 3, 1, NULL, NULL, 'text'), (0, 3, 1, NULL, NULL, x'626c6f62'),"
 		    "(99, 1, 8, NULL, NULL, NULL), (0, 5, 0, NULL, NULL, NULL)");
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("attr 7, data 7 3-5, data 7 3-, data 7 0-, name 1 text, name 1 blob, attr 8");
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("%s", "");
 }
 
@@ -198,23 +198,23 @@ static void test_rows_without_sense(void **state)
 			" (0, 1, 9, NULL, NULL, NULL)",
 			rows[i]);
 		pair_sql(f, sql);
-		pair_hear(f->store, NULL);
+		pair_hear(f, NULL);
 		pair_expect("all");
-		pair_hear(f->store, NULL);
+		pair_hear(f, NULL);
 		pair_expect("%s", "");
 	}
 	/* Also where the numbers of the rows make none. */
 	pair_sql(f, "INSERT INTO changelog(id, mount, kind, ino) VALUES"
 		    "(9223372036854775807, 0, 1, 1)");
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("all");
 	pair_sql(f, "INSERT INTO changelog(mount, kind, ino) VALUES(0, 1, 1)");
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("all");
 	store_file_close(f);
 	store_file_open(f);
 	pair_sql(f, "INSERT INTO changelog(mount, kind, ino) VALUES(0, 1, 1)");
-	pair_hear(f->store, NULL);
+	pair_hear(f, NULL);
 	pair_expect("attr 1");
 }
 
@@ -226,11 +226,11 @@ static void test_missed_rows(void **state)
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	pair_sql(&x->file, "DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("all");
 	/* All that had been read may go. */
 	pair_sql(&x->file, "DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
@@ -239,13 +239,13 @@ static void test_missed_rows(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	pair_sql(&x->file, "DELETE FROM changelog WHERE id = (SELECT max(id) FROM changelog) - 1");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("data %llu 0-0, all", L(f));
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_sql(&x->file, "DELETE FROM changelog");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	TELLS(x, make_write(f, 0, 1, false), "data %llu 0-0", L(f));
 }
 
@@ -255,12 +255,12 @@ static void test_not_known_any_more(void **state)
 	struct pair *x = *state;
 	uint64_t f = pair_file(x, "f");
 	pair_sql(&x->file, "DELETE FROM mount");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 }
 
@@ -276,7 +276,7 @@ static void test_log_stays_bounded(void **state)
 	int64_t rows = pair_number(&x->file, "SELECT count(*) FROM changelog");
 	assert_true(rows >= 65536);
 	assert_true(rows < 65536 + 1024);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 }
 
@@ -292,12 +292,12 @@ static void test_coming_and_going(void **state)
 	assert_int_equal(store_file_write(&x->file, f, 0, 'b', 1, false), 0);
 	assert_int_equal(pair_number(&x->file, "SELECT count(*) FROM changelog"), rows + 1);
 	peer_open(x->peer, x->file.path, false);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("%s", "");
 	assert_int_equal(store_file_write(&x->file, f, 0, 'c', 1, false), 0);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("data %llu 0-0", L(f));
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 }
 
@@ -309,14 +309,14 @@ static void test_stopped(void **state)
 	peer_suspend(x->peer);
 	assert_int_equal(store_file_write(&x->file, f, 0, 'a', 1, false), 0);
 	peer_resume(x->peer);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("data %llu 0-0", L(f));
 	peer_suspend(x->peer);
 	assert_int_equal(store_file_write(&x->file, f, 0, 'a', 1, false), 0);
 	assert_int_equal(store_file_write(&x->file, f, 0, 'a', 1, false), 0);
 	pair_sql(&x->file, "DELETE FROM changelog WHERE id < (SELECT max(id) FROM changelog)");
 	peer_resume(x->peer);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	pair_expect("all");
 }
 
@@ -328,31 +328,31 @@ static void test_readonly_follows_sql(void **state)
 	peer_close(x->peer);
 	assert_int_equal(store_file_try_open(&x->file, true), 0);
 	pair_sql(&x->file, "INSERT INTO changelog(mount, kind, ino) VALUES(0, 1, 1), (0, 4, 5)");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("attr 1, attr 5");
 
 	/* A mount that is alone says nothing of what it does. */
 	peer_open(x->peer, x->file.path, false);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	peer_close(x->peer);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 
 	/* Also when it came and went since the last time. */
 	peer_open(x->peer, x->file.path, false);
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	peer_close(x->peer);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 	pair_sql(&x->file, "INSERT INTO changelog(mount, kind, ino) VALUES(0, 1, 1)");
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("attr 1");
 }
 
@@ -363,11 +363,11 @@ static void test_readonly_beside_a_mount(void **state)
 	uint64_t f = pair_file(x, "f");
 	store_file_close(&x->file);
 	assert_int_equal(store_file_try_open(&x->file, true), 0);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("%s", "");
 	assert_int_equal(pair_there(x, make_write(f, 0, 1, false), NULL), 0);
 	x->peer = peer_kill(x->peer);
-	pair_hear(x->file.store, NULL);
+	pair_hear(&x->file, NULL);
 	pair_expect("all");
 }
 
@@ -383,7 +383,7 @@ static void test_count_of_inodes(void **state)
 	store_file_create(&x->file, "f");
 	assert_int_equal(store_statfs(x->file.store, &space), 0);
 	assert_int_equal(space.inodes, 2);
-	peer_poll(x->peer, &pair_told);
+	pair_peer_hears(x);
 	/* Counted anew when the last count is a second old. */
 	do
 		assert_int_equal(peer_inodes(x->peer, &n), 0);
