@@ -162,6 +162,11 @@ static int pass_orphans(struct store *s, store_ino_fn *fn, void *arg)
 	return store_orphans(cache_of(s)->next, fn, arg);
 }
 
+static int pass_poll_fd(struct store *s)
+{
+	return store_poll_fd(cache_of(s)->next);
+}
+
 static int pass_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	cache_before_blocking(cache_of(s));
@@ -231,6 +236,7 @@ static const struct store_ops cache_ops = {
 	.statfs = pass_statfs,
 	.orphans = pass_orphans,
 	.poll = cache_poll,
+	.poll_fd = pass_poll_fd,
 	.path = pass_path,
 	.block_info = cache_block_info,
 	.stats = cache_stats,

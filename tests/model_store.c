@@ -305,6 +305,12 @@ static int model_poll(struct store *s, store_event_fn *fn, void *arg)
 	return 0;
 }
 
+static int model_poll_fd(struct store *s)
+{
+	(void)s;
+	return -1;
+}
+
 static int model_orphans(struct store *s, store_ino_fn *fn, void *arg)
 {
 	(void)s, (void)fn, (void)arg;
@@ -373,6 +379,7 @@ static const struct store_ops model_ops = {
 	.statfs = model_statfs,
 	.orphans = model_orphans,
 	.poll = model_poll,
+	.poll_fd = model_poll_fd,
 	.path = model_path_of,
 	.block_info = model_block_info,
 	.stats = model_stats,

@@ -153,6 +153,11 @@ static int poll_events(struct store *store, store_event_fn *fn, void *arg)
 	return r < 0 ? r : (int)n;
 }
 
+static int poll_fd(struct store *store)
+{
+	return store_poll_fd(script_of(store)->next);
+}
+
 static int orphans(struct store *store, store_ino_fn *fn, void *arg)
 {
 	struct script *s = script_of(store);
@@ -200,6 +205,7 @@ static const struct store_ops ops = {
 	.statfs = statfs_space,
 	.orphans = orphans,
 	.poll = poll_events,
+	.poll_fd = poll_fd,
 	.path = path_of,
 	.block_info = block_info,
 	.stats = stats,

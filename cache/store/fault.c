@@ -136,6 +136,11 @@ static int fault_poll(struct store *s, store_event_fn *fn, void *arg)
 	return store_poll(next_of(s), fn, arg);
 }
 
+static int fault_poll_fd(struct store *s)
+{
+	return store_poll_fd(next_of(s));
+}
+
 static int fault_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	return store_path(next_of(s), ino, buf, size);
@@ -178,6 +183,7 @@ static const struct store_ops fault_ops = {
 	.statfs = fault_statfs,
 	.orphans = fault_orphans,
 	.poll = fault_poll,
+	.poll_fd = fault_poll_fd,
 	.path = fault_path,
 	.block_info = fault_block_info,
 	.stats = fault_stats,

@@ -16,6 +16,7 @@
  *	sqlite_mount.c       entering and leaving; whose orphans are whose
  *	sqlite_changelog.c   telling others what was changed here
  *	sqlite_watch.c       what others have changed
+ *	sqlite_notice.c      noticing that somebody writes
  *	sqlite_inode.c       rows of inodes
  *	sqlite_blocks.c      rows of data: runs of blocks, and holes
  *	sqlite_data.c        changes of data
@@ -283,6 +284,8 @@ struct sqlite_store {
 	int64_t told;		 /* (p) id of the last row of the change log that was told */
 	int64_t told_version;	 /* (p) PRAGMA data_version when there was nothing more; or -1 */
 	bool gone_due;		 /* (p) orphans are to be told of, and answered for, anew */
+	int notice;		 /* inotify on the log; constant once open; -1: none */
+	bool notice_armed;	 /* (p) */
 	bool had_mounts;	 /* (p) read-only: a mount was there when last looked */
 
 	pthread_mutex_t sync;
@@ -525,6 +528,15 @@ int sq_log_shrink(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* From here on others' changes are told. For a store that is not entered as a mount. */
 int sq_watch_start(struct sqlite_store *s) MUST_CHECK NONNULL(1);
+
+/* -- sqlite_notice.c ----------------------------------------------------------------------- */
+
+/* What fails here costs time, nothing else. */
+void sq_notice_open(struct sqlite_store *s) NONNULL(1);
+void sq_notice_close(struct sqlite_store *s) NONNULL(1);
+/* It goes off at the next write to the log. (p) */
+void sq_notice_arm(struct sqlite_store *s) NONNULL(1);
+int sq_poll_fd(struct store *store) MUST_CHECK;
 int sq_poll(struct store *store, store_event_fn *fn, void *arg) MUST_CHECK;
 
 /* -- sqlite_inode.c ------------------------------------------------------------------------ */

@@ -108,6 +108,7 @@ static void free_store(struct sqlite_store *s)
 		sq_conn_close(c);
 	}
 	s->watcher = sq_conn_close(s->watcher);
+	sq_notice_close(s);
 	sq_log_close(s);
 	s->writer =
 		sq_conn_close(s->writer); /* the last one: it checkpoints, and removes the log */
@@ -152,6 +153,7 @@ static const struct store_ops ops = {
 	.statfs = sq_statfs,
 	.orphans = sq_orphans,
 	.poll = sq_poll,
+	.poll_fd = sq_poll_fd,
 	.path = sq_path,
 	.block_info = sq_block_info,
 	.stats = sq_stats,
@@ -184,6 +186,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->readonly = cfg->readonly;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->file = -1;
+	s->notice = -1;
 	s->told_version = -1;
 	s->path = path;
 	atomic_init(&s->inodes, -1);
@@ -273,6 +276,8 @@ static int use_log(struct sqlite_store *s, char *why, size_t why_size)
 
 static int start(struct sqlite_store *s)
 {
+	if (!s->immutable)
+		sq_notice_open(s);
 	if (s->readonly)
 		return sq_watch_start(s);
 	int r = sq_identify(s->path, &s->me);

@@ -348,6 +348,7 @@ int sq_poll(struct store *store, store_event_fn *fn, void *arg)
 	if (s->immutable)
 		return 0; /* nobody can write to it */
 	pthread_mutex_lock(&s->watch);
+	sq_notice_arm(s); /* first, so that it goes off for what is written from now on */
 	int r = poll_locked(&t);
 	if (r < 0)
 		atomic_fetch_add(&s->failures, 1);

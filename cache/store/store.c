@@ -154,6 +154,11 @@ int store_poll(struct store *s, store_event_fn *fn, void *arg)
 	return checked(s->ops->poll(s, fn, arg));
 }
 
+int store_poll_fd(struct store *s)
+{
+	return s->ops->poll_fd(s);
+}
+
 int store_path(struct store *s, uint64_t ino, char *buf, size_t size)
 {
 	return checked(s->ops->path(s, ino, buf, size));

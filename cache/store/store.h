@@ -166,6 +166,13 @@ struct store_ops {
 	 */
 	int (*poll)(struct store *s, store_event_fn *fn, void *arg);
 
+	/*
+	 * For poll(2): a descriptor that becomes readable when somebody, maybe we ourselves, has
+	 * begun to change the store since the last poll(), so that what they commit can be told
+	 * soon. It stays the same while the store is open. -1: there is none, ask now and then.
+	 */
+	int (*poll_fd)(struct store *s);
+
 	/* A path of the inode from the root, for messages: it may be slow. -ENOENT, -ERANGE. */
 	int (*path)(struct store *s, uint64_t ino, char *buf, size_t size);
 
@@ -206,6 +213,7 @@ int store_seek(struct store *s, uint64_t ino, uint64_t offset, bool data, uint64
 int store_statfs(struct store *s, struct store_space *ret) MUST_CHECK NONNULL(1, 2);
 int store_orphans(struct store *s, store_ino_fn *fn, void *arg) MUST_CHECK NONNULL(1, 2);
 int store_poll(struct store *s, store_event_fn *fn, void *arg) MUST_CHECK NONNULL(1, 2);
+int store_poll_fd(struct store *s) MUST_CHECK NONNULL(1);
 int store_path(struct store *s, uint64_t ino, char *buf, size_t size) MUST_CHECK NONNULL(1, 3);
 ssize_t store_block_info(struct store *s, uint64_t ino, uint64_t first, uint32_t count,
 	struct store_block_info *ret) MUST_CHECK NONNULL(1, 5);
