@@ -4,10 +4,13 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
 #define COMPLAIN_EVERY (60 * SECOND)
@@ -24,6 +27,13 @@
 
 /* How long before a tick an answer may have left that the kernel has not taken in yet. */
 #define LATELY SECOND
+
+/* When the store was seen to be written to, polls come so long after each other, until one has told
+ * something: the commit may be a moment away, or be our own. */
+static const int64_t early_polls[] = {300000, 1000000, 3000000, 10000000};
+#define IN_VAIN_MAX 2u
+/* Then the next such polls, while others go on writing, come so much later. */
+#define EARLY_PAUSE (2 * SECOND / 1000)
 
 /* What is remembered of one tick: inodes, and bytes of names. */
 #define TOLD_INODES_MAX ((size_t)64 << 10)
@@ -46,12 +56,10 @@ struct watch {
 	/* constant */
 	struct fs *fs;
 	int64_t interval;
-	bool blind; /* only for GONE */
+	bool blind;  /* only for GONE */
+	int stop;    /* eventfd: readable when it is time to go */
+	int written; /* readable when somebody writes to the store, or -1 */
 	pthread_t thread;
-
-	pthread_mutex_t lock; /* over both below */
-	pthread_cond_t bell;
-	bool stop;
 
 	/* the thread's own */
 	struct told told[2]; /* this tick's, the last one's */
@@ -127,13 +135,14 @@ static void remember_name(void *arg, uint64_t parent, const struct change_name *
 	t->used += sizeof parent + 1 + name->len;
 }
 
-static void tell_names(struct watch *w, const struct told *t, bool gone)
+/* The names from byte `at` of t->names on. */
+static void tell_names(struct watch *w, const struct told *t, size_t at, bool gone)
 {
 	if (t->all_names) {
 		notify_all_names(w->fs->notify);
 		return;
 	}
-	for (size_t at = 0; at < t->used;) {
+	while (at < t->used) {
 		uint64_t parent;
 		memcpy(&parent, t->names + at, sizeof parent);
 		size_t len = t->names[at + sizeof parent];
@@ -211,7 +220,7 @@ static bool take(void *arg, const struct store_event *event)
 static void echo(struct watch *w, const struct told *t)
 {
 	int64_t since = t->begun - LATELY;
-	tell_names(w, t, false);
+	tell_names(w, t, 0, false);
 	if (t->all_inodes)
 		notify_all_inodes(w->fs->notify, since);
 	for (size_t i = 0; i < t->n && !t->all_inodes; i++)
@@ -256,47 +265,94 @@ static void sweep(struct watch *w)
 	w->sweep_at = clock_monotonic() + w->sweep_every;
 }
 
-static void look(struct watch *w)
+/* Adds to what this tick has told. True: something was told. */
+static bool look(struct watch *w)
 {
 	struct told *t = this_tick(w);
-	t->all_names = t->all_inodes = t->gone = false;
-	t->n = 0;
-	t->used = 0;
-	t->begun = clock_monotonic();
+	size_t names = t->used;
+	t->gone = false;
 	int r = store_poll(w->fs->store, take, w);
 	if (r < 0)
 		complain(w, r);
-	tell_names(w, t, t->gone);
-	w->tick++;
-	echo(w, this_tick(w)); /* which is the one before, until it is begun anew */
-	sweep(w);
+	tell_names(w, t, names, t->gone);
+	return r > 0;
 }
 
-/* Waits until `at`. False: it is time to go. */
-static bool wait_until(struct watch *w, int64_t at)
+static void end_tick(struct watch *w)
 {
-	struct timespec until = clock_timespec(at);
-	pthread_mutex_lock(&w->lock);
-	int r = 0;
-	while (!w->stop && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&w->bell, &w->lock, &until);
-	bool go_on = !w->stop;
-	pthread_mutex_unlock(&w->lock);
-	return go_on;
+	w->tick++;
+	struct told *t = this_tick(w); /* of the tick before */
+	echo(w, t);
+	t->all_names = t->all_inodes = false;
+	t->n = t->used = 0;
+	t->begun = clock_monotonic();
+}
+
+enum wake { WAKE_STOP, WAKE_WRITTEN, WAKE_TIME };
+
+/* Waits until `at`, or also until somebody writes to the store. */
+static enum wake wait_until(const struct watch *w, int64_t at, bool also_written)
+{
+	struct pollfd fds[] = {{.fd = w->stop, .events = POLLIN},
+		{.fd = also_written ? w->written : -1, .events = POLLIN}};
+	int64_t left = at - clock_monotonic();
+	struct timespec timeout = clock_timespec(left > 0 ? left : 0);
+	(void)!ppoll(fds, ARRAY_LEN(fds), &timeout, NULL); /* fails for no memory: looks, then */
+	if (fds[0].revents)
+		return WAKE_STOP;
+	return fds[1].revents ? WAKE_WRITTEN : WAKE_TIME;
+}
+
+/* Somebody is writing to the store. *ret_told: it was another one. */
+static enum wake look_early(struct watch *w, int64_t tick, bool *ret_told)
+{
+	enum wake wake = WAKE_TIME;
+	*ret_told = false;
+	for (size_t i = 0; i < ARRAY_LEN(early_polls) && wake == WAKE_TIME && !*ret_told; i++) {
+		int64_t at = clock_monotonic() + early_polls[i];
+		if (at >= tick)
+			return WAKE_TIME;
+		wake = wait_until(w, at, false);
+		if (wake == WAKE_TIME)
+			*ret_told = look(w);
+	}
+	return wake;
+}
+
+/* One tick. After early polls in vain, it is likely ourselves who write: a few more, then none. */
+static enum wake wait_for_tick(struct watch *w)
+{
+	int64_t tick = clock_monotonic() + w->interval;
+	enum wake wake;
+	unsigned in_vain = 0;
+	while ((wake = wait_until(w, tick, in_vain < IN_VAIN_MAX)) == WAKE_WRITTEN) {
+		bool told;
+		wake = look_early(w, tick, &told);
+		in_vain = told ? 0 : in_vain + 1;
+		int64_t pause = clock_monotonic() + EARLY_PAUSE;
+		if (wake == WAKE_TIME)
+			wake = wait_until(w, pause < tick ? pause : tick, false);
+		if (wake == WAKE_STOP)
+			break;
+	}
+	return wake;
 }
 
 static void *run(void *arg)
 {
 	struct watch *w = arg;
-	while (wait_until(w, clock_monotonic() + w->interval))
-		look(w);
+	while (wait_for_tick(w) != WAKE_STOP) {
+		(void)look(w);
+		end_tick(w);
+		sweep(w);
+	}
 	return NULL;
 }
 
 static struct watch *destroy(struct watch *w)
 {
-	pthread_cond_destroy(&w->bell);
-	pthread_mutex_destroy(&w->lock);
+	if (w->stop >= 0)
+		close(w->stop);
 	for (size_t i = 0; i < ARRAY_LEN(w->told); i++) {
 		free(w->told[i].inodes);
 		free(w->told[i].names);
@@ -317,13 +373,9 @@ int watch_start(struct fs *fs, struct watch **ret)
 		w->interval = INTERVAL_MIN;
 	if (w->interval > INTERVAL_MAX)
 		w->interval = INTERVAL_MAX;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->bell, &attr);
-	pthread_condattr_destroy(&attr);
-	int r = pthread_create(&w->thread, NULL, run, w);
+	w->written = w->blind ? -1 : store_poll_fd(fs->store);
+	w->stop = eventfd(0, EFD_CLOEXEC);
+	int r = w->stop < 0 ? errno : pthread_create(&w->thread, NULL, run, w);
 	if (r) {
 		destroy(w);
 		return -r;
@@ -336,10 +388,7 @@ struct watch *watch_stop(struct watch *w)
 {
 	if (!w)
 		return NULL;
-	pthread_mutex_lock(&w->lock);
-	w->stop = true;
-	pthread_cond_signal(&w->bell);
-	pthread_mutex_unlock(&w->lock);
+	(void)!eventfd_write(w->stop, 1);
 	pthread_join(w->thread, NULL);
 	return destroy(w);
 }

@@ -17,7 +17,8 @@
  * event lets the kernel keep nothing (reply_begin); and for those that had just left, the entries
  * are dropped once more on the next tick, and so are inodes that were answered lately: the echo.
  *
- * It polls twice in each options.watch_ns; when that is 0, once a second, and only for GONE: the
+ * It polls when the store is seen to be written to (store_poll_fd), and twice in each
+ * options.watch_ns in any case, the tick; when that is 0, once a second, and only for GONE: the
  * TTL alone says then how old a read may be. It holds no lock while it does. When the store fails
  * it goes on, and says so once a minute at most.
  *
@@ -30,7 +31,7 @@
 
 struct watch;
 
-/* Everything in `fs` must be there and stay. -ENOMEM, -EAGAIN. */
+/* Everything in `fs` must be there and stay. -ENOMEM, -EAGAIN, -EMFILE. */
 int watch_start(struct fs *fs, struct watch **ret) MUST_CHECK NONNULL(1, 2);
 
 /* Ends the thread, at once unless the store keeps it waiting, and frees it. Before the notifier,

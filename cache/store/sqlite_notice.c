@@ -11,6 +11,8 @@
 
 #include "sqlite_internal.h"
 
+#include <poll.h>
+#include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -26,13 +28,39 @@ void sq_notice_open(struct sqlite_store *s)
 	s->notice = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 }
 
+static bool says_ignored(const char *events, ssize_t len)
+{
+	bool ignored = false;
+	for (ssize_t at = 0; at < len;) {
+		struct inotify_event event;
+		memcpy(&event, events + at, sizeof event);
+		ignored |= (event.mask & IN_IGNORED) != 0;
+		at += (ssize_t)(sizeof event + event.len);
+	}
+	return ignored;
+}
+
+/* Takes in that it has gone off. That is two events, the second one, IN_IGNORED, right after the
+ * first: left behind, it would look like another write. */
+static void take_in(struct sqlite_store *s)
+{
+	struct pollfd fd = {.fd = s->notice, .events = POLLIN};
+	char events[256];
+	int wait_ms = 0;
+	while (poll(&fd, 1, wait_ms) > 0) {
+		ssize_t n = read(s->notice, events, sizeof events);
+		if (n <= 0)
+			return;
+		s->notice_armed = false;
+		wait_ms = says_ignored(events, n) ? 0 : 1;
+	}
+}
+
 void sq_notice_arm(struct sqlite_store *s)
 {
-	_Alignas(struct inotify_event) char events[256];
 	if (s->notice < 0)
 		return;
-	while (read(s->notice, events, sizeof events) > 0)
-		s->notice_armed = false;
+	take_in(s);
 	if (!s->notice_armed)
 		arm(s);
 }
