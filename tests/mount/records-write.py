@@ -308,6 +308,24 @@ same([], db.execute("SELECT * FROM orphan").fetchall(), "orphans, where nobody m
 while db.execute("SELECT count(*) FROM records WHERE path LIKE '/e/%'").fetchone()[0]:
     run("DELETE FROM records WHERE path LIKE '/e/%' AND ino NOT IN (SELECT parent FROM dentry)")
 
+# A tree is copied from above, and deleted from below at once where SQLite can.
+run("INSERT INTO records(path, type) VALUES('/a', 'dir'), ('/a/b', 'dir'), ('/a/b/c', 'dir')")
+run("INSERT INTO records(path, content, mode) VALUES('/a/b/c/f', 'copied', 384), (x'2f612f62ff', 'odd', 256)")
+run("INSERT INTO records(path, target) VALUES('/a/l', 'b')")
+run("INSERT INTO records(path, type, mode, content, target)"
+    " SELECT '/copy' || substr(path, 3), type, mode, content, target FROM records"
+    " WHERE typeof(path) = 'text' AND (path = '/a' OR path LIKE '/a/%') ORDER BY path")
+COPIED = "substr(path, {}), type, mode, content, target"
+same(db.execute(f"SELECT {COPIED.format(3)} FROM records WHERE path LIKE '/a/%'"
+                " AND typeof(path) = 'text' ORDER BY 1").fetchall(),
+     db.execute(f"SELECT {COPIED.format(6)} FROM records WHERE path LIKE '/copy/%'"
+                " ORDER BY 1").fetchall(), "the copy")
+if ("ENABLE_UPDATE_DELETE_LIMIT",) in db.execute("PRAGMA compile_options").fetchall():
+    BELOW = "FROM records WHERE path = '/a' OR CAST(path AS TEXT) LIKE '/a/%'"
+    refused("not empty", f"DELETE {BELOW}")
+    run(f"DELETE {BELOW} ORDER BY path DESC LIMIT -1")
+    same([], db.execute(f"SELECT path {BELOW}").fetchall())
+
 # -- the log -----------------------------------------------------------------------------------
 run("INSERT INTO records(path, type) VALUES('/log', 'dir')")
 where = one("ino", "/log")
