@@ -127,6 +127,15 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_readlink(req, target);
 }
 
+/* After the answer: what has lost a name but not its last. The kernel counts one link less by
+ * itself, also if it has just asked for the attributes and knows the new number already. */
+static void refresh_links(struct fs *fs, const struct change *c, unsigned first)
+{
+	for (unsigned i = first; i < c->n_touched; i++)
+		if (c->touched[i].nlink > 0 && !S_ISDIR(c->touched[i].mode))
+			notify_stale(fs->notify, c->touched[i].ino, -1, 0);
+}
+
 static void remove_name(fuse_req_t req, enum fs_op op, uint64_t parent, const char *name)
 {
 	if (!reply_name_fits(req, name))
@@ -134,7 +143,10 @@ static void remove_name(fuse_req_t req, enum fs_op op, uint64_t parent, const ch
 	struct change c = reply_change(req, CHANGE_UNLINK);
 	c.unlink = (struct change_unlink){
 		.parent = parent, .name = name_of(name), .directory = op == OP_RMDIR};
-	reply_error(req, op, reply_apply(fs_of(req), &c));
+	struct fs *fs = fs_of(req);
+	reply_error(req, op, reply_apply(fs, &c));
+	if (c.result == 0)
+		refresh_links(fs, &c, 0);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -162,8 +174,11 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 		.new_parent = new_parent,
 		.new_name = name_of(new_name),
 		.flags = flags};
-	renames_add(fs_of(req)->renames, &c.rename, clock_monotonic());
-	reply_error(req, OP_RENAME, reply_apply(fs_of(req), &c));
+	struct fs *fs = fs_of(req);
+	renames_add(fs->renames, &c.rename, clock_monotonic());
+	reply_error(req, OP_RENAME, reply_apply(fs, &c));
+	if (c.result == 0 && flags != RENAME_EXCHANGE)
+		refresh_links(fs, &c, 1);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
