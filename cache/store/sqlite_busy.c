@@ -11,9 +11,11 @@
  * wrote has to be read again.
  *
  * SQL clients know nothing of this, and nobody can see that they wait: they try, and sleep up to
- * 100 ms. So that they come through, no mount that is as good as always writing begins a
- * transaction in the last ROOM_NS of each PERIOD_NS of the system's clock, if other processes have
- * the file open. A client that tries for 5 seconds tries some 58 times.
+ * 100 ms. So that they come through, mounts leave room for them: one that has been writing, or
+ * waiting to, for BUSY_NS altogether, while other processes have the file open, locks the byte
+ * SQ_FILE_ROOM in a transaction and keeps it for a while after that; in that time mounts that write
+ * much begin nothing. That is a sixth of the time, and a client that tries for 5 seconds tries
+ * some 58 times.
  */
 
 #include "sqlite_internal.h"
@@ -32,9 +34,12 @@
 /* How long to make way, and not to. */
 #define WAY_NS 5000000
 #define NO_WAY_NS 1000000000
-/* What is left to SQL clients. */
-#define PERIOD_NS 25000000
-#define ROOM_NS 3000000
+/* Room is left after so much work, for 1 / ROOM_SHARE of that time, at most so long. Who has done
+ * less than ACTIVE_NS since is not held up by it. */
+#define BUSY_NS 20000000
+#define ROOM_SHARE 5
+#define ROOM_MAX_NS 25000000
+#define ACTIVE_NS 1000000
 /* The bytes of which each process that has the file open locks some. */
 #define SQLITE_SHARED_FIRST 0x40000002
 #define SQLITE_SHARED_SIZE 510
@@ -81,6 +86,21 @@ int64_t sq_deadline(const struct sq_conn *c)
 	return c->busy_until ? c->busy_until : sq_now() + c->busy_timeout_ns;
 }
 
+/* Another mount leaves room, or was stopped while it did. (w) */
+static void respect_room(struct sqlite_store *s)
+{
+	int64_t begin = sq_now();
+	if (begin < s->no_room_until)
+		return;
+	while (sq_file_locked(s, SQ_FILE_ROOM)) {
+		if (sq_now() - begin > 2 * ROOM_MAX_NS) {
+			s->no_room_until = begin + NO_WAY_NS;
+			return;
+		}
+		sq_nap(0);
+	}
+}
+
 int sq_busy(void *conn, int count)
 {
 	struct sq_conn *c = conn;
@@ -92,6 +112,8 @@ int sq_busy(void *conn, int count)
 	if (s && !s->waiting)
 		s->waiting = sq_file_lock(s, SQ_FILE_WAIT) == 0;
 	sq_nap(s && s->waiting && count < NAP_FIRST ? 0 : (unsigned)count);
+	if (s)
+		respect_room(s);
 	return 1;
 }
 
@@ -120,22 +142,42 @@ static bool others_there(const struct sqlite_store *s)
 	return s->file >= 0 && fcntl(s->file, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
 }
 
-static void leave_room(struct sqlite_store *s)
+void sq_leave_room(struct sqlite_store *s)
 {
-	int64_t now = sq_now();
-	int64_t period = now - now % PERIOD_NS;
-	if (period != s->period) {
-		s->period = period;
-		s->busy_ns = 0;
-	}
-	int64_t left = period + PERIOD_NS - now;
-	if (left < ROOM_NS && s->busy_ns > (PERIOD_NS - ROOM_NS) / 4 * 3 && others_there(s)) {
+	if (!atomic_load(&s->room))
+		return;
+	int64_t left = s->room_until - sq_now();
+	if (left > 0) {
 		struct timespec t = {.tv_nsec = left};
 		nanosleep(&t, NULL);
 	}
+	sq_file_unlock(s, SQ_FILE_ROOM);
+	atomic_store(&s->room, false);
 }
 
-/* What begins without sq_begin() may have waited, too. */
+static void before(struct sqlite_store *s)
+{
+	sq_leave_room(s);
+	if (s->others && s->busy_ns > ACTIVE_NS && sq_file_locked(s, SQ_FILE_ROOM)) {
+		respect_room(s);
+		s->busy_ns = 0;
+	}
+	s->began = sq_now();
+	make_way(s);
+}
+
+/* In the transaction: others that wait for its end shall find that room is left then. */
+static void plan_room(struct sqlite_store *s)
+{
+	if (s->busy_ns < BUSY_NS)
+		return;
+	s->others = others_there(s);
+	if (s->others && sq_file_lock(s, SQ_FILE_ROOM) == 0)
+		atomic_store(&s->room, true);
+	else
+		s->busy_ns = 0;
+}
+
 static void stop_waiting(struct sqlite_store *s)
 {
 	if (s->waiting) {
@@ -147,18 +189,25 @@ static void stop_waiting(struct sqlite_store *s)
 
 void sq_ended(struct sqlite_store *s)
 {
-	stop_waiting(s);
-	if (s->began)
-		s->busy_ns += sq_now() - (s->began > s->period ? s->began : s->period);
+	stop_waiting(s); /* who does not begin with sq_begin() waits as well */
+	if (!s->began)
+		return;
+	int64_t now = sq_now();
+	s->busy_ns += now - s->began;
 	s->began = 0;
+	if (atomic_load(&s->room)) {
+		int64_t room = s->busy_ns / ROOM_SHARE;
+		s->room_until = now + (room < ROOM_MAX_NS ? room : ROOM_MAX_NS);
+		s->busy_ns = 0;
+	}
 }
 
 int sq_begin(struct sqlite_store *s)
 {
-	leave_room(s);
-	s->began = sq_now();
-	make_way(s);
+	before(s);
 	int r = sq_exec(sq_query(s->writer, SQ_BEGIN_IMMEDIATE, ""));
 	stop_waiting(s);
+	if (r == 0)
+		plan_room(s);
 	return r;
 }

@@ -151,8 +151,11 @@ struct sqlite_store {
 	bool waiting;		/* (w) has locked SQ_FILE_WAIT */
 	int64_t turn_until;	/* (w) not to make way for another mount until then */
 	int64_t began;		/* (w) when the transaction began to wait for its begin; 0: none */
-	int64_t period;		/* (w) the period that `busy_ns` is of */
-	int64_t busy_ns;	/* (w) spent writing, and waiting for others that write */
+	int64_t busy_ns;	/* (w) spent writing and waiting to, since room was left last */
+	bool others;		/* (w) other processes had the file open when last looked */
+	atomic_bool room;	/* has locked SQ_FILE_ROOM; set under (w) */
+	int64_t room_until;	/* (w) for so long */
+	int64_t no_room_until;	/* (w) not to respect another one's until then */
 	bool logged;		/* (w) the last commit wrote to the log: it had an effect */
 	int64_t mount;		/* (w) our row in table mount; constant while it is open */
 	struct sq_peers peers;	/* (w) as of the current, or the last, transaction */
@@ -346,10 +349,14 @@ int sq_begin(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 /* Whatever was begun has ended; sq_write_unlock() calls it. (w) */
 void sq_ended(struct sqlite_store *s) NONNULL(1);
 
+/* Waits for the end of the room that this mount leaves to others, if it does. (w) */
+void sq_leave_room(struct sqlite_store *s) NONNULL(1);
+
 /* Bytes of the database file that mounts lock, far from SQLite's own, and what they mean. */
 #define SQ_FILE_LOCKS (0x40000000 + 1024)
 #define SQ_FILE_ASK 0  /* the log must be started anew; sqlite_log.c */
 #define SQ_FILE_WAIT 1 /* somebody waits to write; sqlite_busy.c */
+#define SQ_FILE_ROOM 2 /* nobody shall write much now; sqlite_busy.c */
 /* -EBUSY: another mount has locked it. */
 int sq_file_lock(struct sqlite_store *s, off_t byte) MUST_CHECK NONNULL(1);
 void sq_file_unlock(struct sqlite_store *s, off_t byte) NONNULL(1);

@@ -253,6 +253,11 @@ static void *keep(void *arg)
 	struct rounds k = {.pages = VACUUM_PAGES_MAX, .wait = TICK};
 	while (wait_for_work(s, k.wait)) {
 		k.wait = TICK;
+		if (atomic_load(&s->room)) { /* also when nothing follows */
+			sq_write_lock(s);
+			sq_leave_room(s);
+			sq_write_unlock(s);
+		}
 		look(s, &k);
 	}
 	return NULL;
