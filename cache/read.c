@@ -156,7 +156,10 @@ static bool confirm(struct reading *rd)
 static bool combine(struct reading *rd, struct store_span *ret)
 {
 	const struct store_span *span = &rd->loaded;
-	uint32_t count = clamp(rd->attr.size, rd->range.first, rd->count), hits = 0;
+	uint32_t asked = (uint32_t)(rd->range.last - rd->range.first + 1);
+	uint32_t count = clamp(rd->attr.size, rd->range.first, asked), hits = 0;
+	if (count > rd->count)
+		return false; /* others made the file longer than the cached attributes had it */
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t at = rd->range.first + i - span->first;
 		if (rd->blocks[i])

@@ -635,6 +635,18 @@ static void test_a_read_does_not_mix_states_of_others(void **state)
 	rig_stop(&rig);
 }
 
+/* The attributes are cached, and no block is. */
+static void test_a_read_finds_what_others_added(void **state)
+{
+	(void)state;
+	start(1);
+	rig_drop(&rig, 0, UINT64_MAX);
+	(void)kit_attr(rig.kit, rig.ino);
+	others_fill(9);
+	expect_read(0, 4, (const int[]){9, 9, 9, 9}, 4);
+	rig_stop(&rig);
+}
+
 /* The same where a read brings a block, and a write puts one, beside others that are cached. */
 static void test_a_fill_finds_out_what_others_changed(void **state)
 {
@@ -913,6 +925,7 @@ int main(void)
 		cmocka_unit_test(test_what_others_change_goes_before_it_is_told),
 		cmocka_unit_test(test_a_blind_cache_goes_by_the_ttl_alone),
 		cmocka_unit_test(test_a_read_does_not_mix_states_of_others),
+		cmocka_unit_test(test_a_read_finds_what_others_added),
 		cmocka_unit_test(test_a_fill_finds_out_what_others_changed),
 		cmocka_unit_test(test_old_blocks_are_not_read_with_a_new_size),
 		cmocka_unit_test(test_what_comes_late_is_not_kept),
