@@ -317,7 +317,8 @@ void reply_filling(
 	int64_t ttl = reply_ttl(fs, attr);
 	if (ttl == 0)
 		ttl = MAPPING_TTL;
-	notify_filled(fs->notify, ino, current.begun + least(ttl, left),
+	/* Where the file ends is filled in as well, and may have been known for longer. */
+	notify_filled(fs->notify, ino, current.begun + least(ttl - attr->age, left),
 		bytes / STORE_BLOCK_SIZE + 1, attr->size / STORE_BLOCK_SIZE + 1);
 	(void)!reply_show(fs, attr);
 }
