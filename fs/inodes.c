@@ -38,6 +38,7 @@ struct inodes {
 	struct inode **buckets;
 	unsigned bits; /* 1 << bits buckets */
 	size_t n;
+	size_t orphans; /* so many of them */
 	struct deadlines fills;
 	int64_t drop_time; /* that the kernel needs to drop all that is in `fills` */
 	int64_t told;	   /* when whoever waits will look again, if not called before */
@@ -150,6 +151,7 @@ static bool settle(struct inodes *t, struct inode *i)
 	unlink_fill(t, i);
 	unlink_stale(t, i);
 	bool orphan = i->orphan;
+	t->orphans -= orphan;
 	free(i);
 	return orphan;
 }
@@ -235,11 +237,20 @@ bool inodes_close(struct inodes *t, uint64_t ino)
 	return reap;
 }
 
+static void set_orphan(struct inodes *t, struct inode *i, bool orphan)
+{
+	if (orphan && !i->orphan)
+		t->orphans++;
+	else if (!orphan && i->orphan)
+		t->orphans--;
+	i->orphan = orphan;
+}
+
 bool inodes_set_orphan(struct inodes *t, uint64_t ino, bool orphan)
 {
 	struct inode *i = lock_and_find(t, ino);
 	if (i)
-		i->orphan = orphan;
+		set_orphan(t, i, orphan);
 	pthread_mutex_unlock(&t->lock);
 	return !i && orphan;
 }
@@ -251,11 +262,23 @@ size_t inodes_take_orphans(struct inodes *t, uint64_t *ret, size_t max)
 	for (size_t b = 0; b < (size_t)1 << t->bits; b++) {
 		for (struct inode *i = t->buckets[b]; i && n < max; i = i->next) {
 			if (i->orphan) {
-				i->orphan = false;
+				set_orphan(t, i, false);
 				ret[n++] = i->ino;
 			}
 		}
 	}
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+size_t inodes_idle_orphans(struct inodes *t, uint64_t *ret, size_t max)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&t->lock);
+	for (size_t b = 0; t->orphans > 0 && b < (size_t)1 << t->bits; b++)
+		for (const struct inode *i = t->buckets[b]; i && n < max; i = i->next)
+			if (i->orphan && i->nopen == 0)
+				ret[n++] = i->ino;
 	pthread_mutex_unlock(&t->lock);
 	return n;
 }
@@ -459,7 +482,8 @@ static void walk_on(struct inodes *t)
 static struct inodes_stale take_stale(struct inodes *t)
 {
 	struct inode *i = t->stale_first;
-	const struct inodes_stale s = {i->ino, i->stale_offset, i->stale_len};
+	const struct inodes_stale s = {
+		i->ino, i->stale_offset, i->stale_len, i->orphan && i->nopen == 0};
 	unlink_stale(t, i);
 	if (s.offset == 0 && s.len == 0) {
 		/* All its data goes, so what is filled from now on counts anew. */

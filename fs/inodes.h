@@ -46,6 +46,9 @@ bool inodes_set_orphan(struct inodes *t, uint64_t ino, bool orphan) MUST_CHECK N
 /* Orphans that are still in use, into ret[max]; returns how many, and counts them as reaped. */
 size_t inodes_take_orphans(struct inodes *t, uint64_t *ret, size_t max) MUST_CHECK NONNULL(1, 2);
 
+/* Orphans that nobody has open, but the kernel still knows, into ret[max]; returns how many. */
+size_t inodes_idle_orphans(struct inodes *t, uint64_t *ret, size_t max) MUST_CHECK NONNULL(1, 2);
+
 /* The kernel was shown an inode with setuid or setgid set. */
 void inodes_note_suid(struct inodes *t, uint64_t ino) NONNULL(1);
 
@@ -94,6 +97,7 @@ struct inodes_stale {
 	uint64_t ino;
 	int64_t offset;
 	int64_t len;
+	bool entries; /* an orphan that nobody has open: also the entries that keep it in use */
 };
 
 /* Notes it; nothing happens when the kernel does not know the inode. Of two ranges it becomes the

@@ -234,7 +234,7 @@ struct notify *notify_free(struct notify *n)
 
 void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len)
 {
-	inodes_set_stale(n->inodes, &(struct inodes_stale){ino, offset, len});
+	inodes_set_stale(n->inodes, &(struct inodes_stale){ino, offset, len, false});
 	ring(n);
 }
 

@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 #include <syslog.h>
 
-/* As <linux/fuse.h> has them since protocol 7.38 and 7.44. */
+/* As <linux/fuse.h> has them since protocol 7.38, 7.44 and 7.45. */
 struct inval_entry {
 	uint64_t parent;
 	uint32_t namelen;
@@ -17,6 +17,12 @@ struct inval_entry {
 };
 #define EXPIRE_ONLY 1u
 #define NOTIFY_INC_EPOCH 8
+struct prune {
+	uint32_t count; /* of inode numbers, which follow */
+	uint32_t padding;
+	uint64_t spare;
+};
+#define NOTIFY_PRUNE 9
 
 static struct log_limit failures = LOG_LIMIT_INIT;
 
@@ -35,12 +41,6 @@ static void complain(const char *what, uint64_t ino, int error)
 			(unsigned long long)ino, strerror(-error));
 }
 
-void tell_inode(struct fuse_session *se, const struct inodes_stale *stale)
-{
-	complain("inode", stale->ino,
-		fuse_lowlevel_notify_inval_inode(se, stale->ino, stale->offset, stale->len));
-}
-
 /* iov[0] is for the header. */
 static int notify(struct fuse_session *se, int code, struct iovec *iov, int n)
 {
@@ -49,6 +49,25 @@ static int notify(struct fuse_session *se, int code, struct iovec *iov, int n)
 	for (int i = 0; i < n; i++)
 		header.len += (uint32_t)iov[i].iov_len;
 	return writev(fuse_session_fd(se), iov, n) < 0 ? -errno : 0;
+}
+
+/* Entries of any name that nobody uses. Kernels that do not know of this keep them until they need
+ * the memory. */
+static void tell_entries(struct fuse_session *se, uint64_t ino)
+{
+	struct prune prune = {.count = 1};
+	struct iovec iov[] = {{0}, {&prune, sizeof prune}, {&ino, sizeof ino}};
+	int r = notify(se, NOTIFY_PRUNE, iov, (int)ARRAY_LEN(iov));
+	if (r != -EINVAL)
+		complain("the entries of inode", ino, r);
+}
+
+void tell_inode(struct fuse_session *se, const struct inodes_stale *stale)
+{
+	complain("inode", stale->ino,
+		fuse_lowlevel_notify_inval_inode(se, stale->ino, stale->offset, stale->len));
+	if (stale->entries)
+		tell_entries(se, stale->ino);
 }
 
 void tell_name(struct fuse_session *se, uint64_t parent, const char *name, size_t len, bool forget)

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "reply.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -69,6 +70,8 @@ struct watch {
 	int64_t sweep_at;
 	unsigned swept;
 	uint64_t swept_to; /* the last orphan of a look that is to go on, else 0 */
+	uint64_t *held;	   /* inodes that are gone, during a poll */
+	size_t n_held, held_room;
 };
 
 static struct told *this_tick(struct watch *w)
@@ -109,7 +112,7 @@ static void remember_inode(struct watch *w, uint64_t ino, bool directory)
 			return;
 		}
 		t->inodes = inodes;
-		t->inodes[t->n++] = (struct inodes_stale){ino, -1, 0};
+		t->inodes[t->n++] = (struct inodes_stale){ino, -1, 0, false};
 	}
 	if (directory)
 		t->inodes[t->n - 1].offset = 0;
@@ -172,13 +175,32 @@ static void expect_orphans(struct watch *w)
 	w->sweep_every = SWEEP_FIRST;
 }
 
+/*
+ * What is in use here is held until the poll is over, for only then does the store know of it: if
+ * the last user let go of it before, nobody would reap it. Without memory for that, it is not.
+ */
 static bool lose(struct watch *w, uint64_t ino)
 {
-	bool in_use = !inodes_set_orphan(w->fs->inodes, ino, true);
-	if (in_use)
-		this_tick(w)->gone = true;
 	expect_orphans(w);
-	return in_use;
+	if (!inodes_known(w->fs->inodes, ino))
+		return false;
+	this_tick(w)->gone = true;
+	uint64_t *held = grow(w->held, &w->held_room, w->n_held + 1, SIZE_MAX, sizeof *held);
+	if (held) {
+		w->held = held;
+		if (inodes_open(w->fs->inodes, ino) == 0)
+			w->held[w->n_held++] = ino;
+	}
+	return !inodes_set_orphan(w->fs->inodes, ino, true);
+}
+
+static void let_go(struct watch *w)
+{
+	for (; w->n_held > 0; w->n_held--) {
+		uint64_t ino = w->held[w->n_held - 1];
+		reply_close(w->fs, ino);
+		tell_inode(w, ino, -1, 0); /* also its entries */
+	}
 }
 
 /* One event; the answer counts for STORE_EVENT_GONE only. */
@@ -253,6 +275,10 @@ static void sweep(struct watch *w)
 		expect_orphans(w);
 	if (w->fs->options->readonly || !w->sweep_every || clock_monotonic() < w->sweep_at)
 		return;
+	/* Those that are closed, but have entries under names that they had before. */
+	uint64_t idle[SWEEP_MAX];
+	for (size_t n = inodes_idle_orphans(w->fs->inodes, idle, SWEEP_MAX); n > 0; n--)
+		tell_inode(w, idle[n - 1], -1, 0);
 	w->swept = 0;
 	(void)!store_orphans(w->fs->store, reap, w);
 	if (w->swept == SWEEP_MAX)
@@ -272,6 +298,7 @@ static bool look(struct watch *w)
 	size_t names = t->used;
 	t->gone = false;
 	int r = store_poll(w->fs->store, take, w);
+	let_go(w);
 	if (r < 0)
 		complain(w, r);
 	tell_names(w, t, names, t->gone);
@@ -357,6 +384,7 @@ static struct watch *destroy(struct watch *w)
 		free(w->told[i].inodes);
 		free(w->told[i].names);
 	}
+	free(w->held);
 	free(w);
 	return NULL;
 }

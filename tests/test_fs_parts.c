@@ -167,7 +167,7 @@ static void a_drop_can_come_before_an_answer(void **state)
 	(void)state;
 	struct inodes *t = NULL;
 	struct notify *n = start_notify(&t);
-	struct notify_job job = {.stale = {1, 4096, 8192}, .done = drop_is_sent};
+	struct notify_job job = {.stale = {1, 4096, 8192, false}, .done = drop_is_sent};
 	/* A name that has to wait does not keep it. */
 	block_names(true);
 	notify_name(n, 1, "x", 1, false);

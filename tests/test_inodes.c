@@ -112,9 +112,9 @@ static void notes_come_out_in_order(void **state)
 	struct inodes_stale s;
 	assert_int_equal(inodes_lookup(t, 5), 0);
 	assert_int_equal(inodes_lookup(t, 6), 0);
-	inodes_set_stale(t, &(struct inodes_stale){6, 4096, 10});
-	inodes_set_stale(t, &(struct inodes_stale){5, -1, 0});
-	inodes_set_stale(t, &(struct inodes_stale){99, 0, 0}); /* unknown: nothing to drop */
+	inodes_set_stale(t, &(struct inodes_stale){6, 4096, 10, false});
+	inodes_set_stale(t, &(struct inodes_stale){5, -1, 0, false});
+	inodes_set_stale(t, &(struct inodes_stale){99, 0, 0, false}); /* unknown: nothing to drop */
 	assert_true(next(t, 0, &s));
 	assert_int_equal(s.ino, 6);
 	assert_int_equal(s.offset, 4096);
@@ -138,8 +138,9 @@ static void two_ranges_become_the_one_that_has_both(void **state)
 {
 	struct inodes *t = *state;
 	struct inodes_stale s;
-	const struct inodes_stale attr = {1, -1, 0}, one = {1, 4096, 4096}, other = {1, 12288, 10},
-				  rest = {1, 8192, 0}, all = {1, 0, 0};
+	const struct inodes_stale attr = {1, -1, 0, false}, one = {1, 4096, 4096, false},
+				  other = {1, 12288, 10, false}, rest = {1, 8192, 0, false},
+				  all = {1, 0, 0, false};
 	const struct inodes_stale *const notes[][3] = {{&one, &one, &attr}, {&attr, &attr, &one},
 		{&one, &other, &one}, {&other, &one, &attr}, {&one, &rest, &other},
 		{&rest, &other, &one}, {&rest, &all, &attr}};
@@ -156,11 +157,11 @@ static void two_ranges_become_the_one_that_has_both(void **state)
 static void a_target_goes_with_the_attributes(void **state)
 {
 	struct inodes *t = *state;
-	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0, false});
 	expect_stale(t, 1, -1, 0);
 	inodes_note_link(t, 99);
 	inodes_note_link(t, 1);
-	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0});
+	inodes_set_stale(t, &(struct inodes_stale){1, -1, 0, false});
 	expect_stale(t, 1, 0, 0);
 }
 
@@ -172,8 +173,8 @@ static void all_are_handed_out_once(void **state)
 	static bool seen[N + 1000];
 	for (uint64_t ino = 2; ino < N; ino++)
 		assert_int_equal(inodes_lookup(t, ino), 0);
-	inodes_set_stale(t, &(struct inodes_stale){7, 0, 0});
-	inodes_set_stale(t, &(struct inodes_stale){8, -1, 0});
+	inodes_set_stale(t, &(struct inodes_stale){7, 0, 0, false});
+	inodes_set_stale(t, &(struct inodes_stale){8, -1, 0, false});
 	inodes_set_all_stale(t, INT64_MIN);
 	for (uint64_t n = 0; next(t, 0, &s); n++) {
 		bool again = s.ino == 8 && s.offset < 0; /* a note of its own, before */
@@ -314,7 +315,7 @@ static void a_dropped_range_does_not_end_the_time_of_the_rest(void **state)
 	struct inodes_stale s;
 	int64_t at = 0;
 	assert_true(inodes_filled(t, 1, 100 * (int64_t)S, 0, 1));
-	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10});
+	inodes_set_stale(t, &(struct inodes_stale){1, 4096, 10, false});
 	assert_true(inodes_next_stale(t, 0, &s, &at));
 	assert_false(inodes_next_stale(t, 0, &s, &at));
 	assert_int_equal(at, 100 * (int64_t)S - INODES_DROP_INODE);
@@ -328,7 +329,7 @@ static void forgetting_takes_notes_and_moments_along(void **state)
 	for (uint64_t ino = 5; ino < 8; ino++) {
 		assert_int_equal(inodes_lookup(t, ino), 0);
 		assert_int_equal(inodes_filled(t, ino, (100 + (int64_t)ino) * S, 0, 1), ino == 5);
-		inodes_set_stale(t, &(struct inodes_stale){ino, 1, 1});
+		inodes_set_stale(t, &(struct inodes_stale){ino, 1, 1, false});
 	}
 	assert_false(inodes_forget(t, 6, 1));
 	assert_false(inodes_forget(t, 5, 1));
@@ -376,6 +377,33 @@ static void the_heap_gives_the_earliest_first(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* What keeps an orphan that nobody has open are entries of the kernel's. */
+static void idle_orphans_lose_their_entries(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	uint64_t idle[4];
+	for (uint64_t ino = 5; ino <= 7; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	assert_int_equal(inodes_open(t, 6), 0);
+	assert_false(inodes_set_orphan(t, 5, true));
+	assert_false(inodes_set_orphan(t, 6, true));
+	assert_int_equal(inodes_idle_orphans(t, idle, ARRAY_LEN(idle)), 1);
+	assert_int_equal(idle[0], 5);
+	for (uint64_t ino = 5; ino <= 7; ino++) {
+		inodes_set_stale(t, &(struct inodes_stale){ino, -1, 0, false});
+		assert_true(next(t, 0, &s));
+		assert_int_equal(s.ino, ino);
+		assert_int_equal(s.entries, ino == 5);
+	}
+	assert_false(inodes_close(t, 6));
+	assert_int_equal(inodes_idle_orphans(t, idle, ARRAY_LEN(idle)), 2);
+	assert_int_equal(inodes_idle_orphans(t, idle, 1), 1);
+	assert_true(inodes_forget(t, 5, 1));
+	assert_false(inodes_set_orphan(t, 6, false)); /* it has a name again */
+	assert_int_equal(inodes_idle_orphans(t, idle, ARRAY_LEN(idle)), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +427,7 @@ int main(void)
 		TEST(forgetting_takes_notes_and_moments_along),
 		TEST(suid_is_remembered_once),
 		cmocka_unit_test(the_heap_gives_the_earliest_first),
+		TEST(idle_orphans_lose_their_entries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
