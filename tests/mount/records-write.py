@@ -165,15 +165,31 @@ refused("only a regular file", "INSERT INTO records(path, type, content) VALUES(
 refused("only a regular file", "INSERT INTO records(path, target, content) VALUES('/x', 'y', 'z')")
 refused("needs a target", "INSERT INTO records(path, type) VALUES('/x', 'symlink')")
 refused("exists already", "INSERT INTO records(path) VALUES('/x'), ('/y'), ('/x')")
-db.execute("BEGIN")
-db.execute("UPDATE store SET next_ino = 1 << 33")
-refused_inside = False
-try:
-    db.execute("INSERT INTO records(path) VALUES('/x')")
-except sqlite3.IntegrityError as error:
-    refused_inside = "no inode number" in str(error)
-assert refused_inside
-db.execute("ROLLBACK")
+
+
+def refused_when(prepare, why, sql):
+    """In a transaction that makes the store one that this cannot be done in."""
+    db.execute("BEGIN")
+    db.execute(prepare)
+    try:
+        db.execute(sql)
+    except sqlite3.IntegrityError as error:
+        assert why in str(error), error
+    else:
+        raise AssertionError(f"not refused: {sql}")
+    db.execute("ROLLBACK")
+
+
+refused_when("UPDATE store SET next_ino = 1 << 33", "no inode number",
+             "INSERT INTO records(path) VALUES('/x')")
+FULL = "UPDATE inode SET nlink = 1000000 WHERE ino = 1"
+refused_when(FULL, "too many", "INSERT INTO records(path, type) VALUES('/x', 'dir')")
+refused_when(FULL, "too many", "UPDATE records SET path = '/x' WHERE path = '/d/sub'")
+if acls:
+    DAMAGE = "UPDATE xattr SET value = x'02' WHERE name = CAST('system.posix_acl_{}' AS BLOB)"
+    refused_when(DAMAGE.format("default"), "damaged", "INSERT INTO records(path) VALUES('/acl/x')")
+    refused_when(DAMAGE.format("access"), "damaged",
+                 "UPDATE records SET mode = 0 WHERE path = '/acl/by mount'")
 
 # Names of all kinds of bytes: TEXT when Python can decode them, and for the check as well.
 PIECES = [b"a", b"\xc3", b"\xa4", b"\xe2", b"\x82", b"\xac", b"\xf0", b"\x9f", b"\x98", b"\x80",
