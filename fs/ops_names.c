@@ -29,23 +29,47 @@ static void reply_no_entry(fuse_req_t req, uint64_t parent)
 		fuse_reply_err(req, ENOENT);
 }
 
+/* How often a lookup is made anew when others change something meanwhile. */
+#define LOOKUP_TRIES 3
+
+/*
+ * Looks the name up, and counts its inode as known. Whoever removes it asks all mounts whether it
+ * is in use, and then deletes it: when the store has told of something between the lookup and the
+ * count, that may have been it.
+ */
+static int look_up(struct fs *fs, uint64_t parent, const char *name, struct store_attr *attr)
+{
+	for (int i = 0;; i++) {
+		int r;
+		if (strcmp(name, ".") == 0) /* of a file handle (NFS): any inode, a file as well */
+			r = store_getattr(fs->store, parent, attr);
+		else
+			r = store_lookup(fs->store, parent, name, strlen(name), attr);
+		if (r == 0)
+			r = inodes_lookup(fs->inodes, attr->ino);
+		if (r < 0 || i == LOOKUP_TRIES || !reply_outdated(fs))
+			return r;
+		reply_forget(fs, attr->ino, 1);
+		reply_begin(fs);
+	}
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct fs *fs = fs_of(req);
 	struct store_attr attr;
 	if (!reply_name_fits(req, name))
 		return;
-	int r;
-	if (strcmp(name, ".") == 0) /* of a file handle (NFS): any inode, not only a directory */
-		r = store_getattr(fs_of(req)->store, parent, &attr);
-	else
-		r = store_lookup(fs_of(req)->store, parent, name, strlen(name), &attr);
-	if (r == 0) /* of an inode that may not be kept the entry may not either */
+	int r = look_up(fs, parent, name, &attr);
+	if (r == 0) { /* of an inode that may not be kept the entry may not either */
 		reply_entry(req, OP_LOOKUP, &attr,
-			reply_ttl(fs_of(req), &attr) ? reply_dir_ttl(fs_of(req), parent) : 0);
-	else if (r == -ENOENT)
+			reply_ttl(fs, &attr) ? reply_dir_ttl(fs, parent) : 0);
+		reply_forget(fs, attr.ino, 1); /* it was counted twice */
+	} else if (r == -ENOENT) {
 		reply_no_entry(req, parent);
-	else
+	} else {
 		reply_error(req, OP_LOOKUP, r);
+	}
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)

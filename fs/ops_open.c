@@ -96,6 +96,74 @@ static void reply_create(
 	}
 }
 
+/* May whoever asks open the file without the kernel's leave? The owner may do what the mode says,
+ * no ACL has a say in that; anybody else is for the kernel to judge. */
+static bool is_owners(fuse_req_t req, const struct store_attr *attr, int flags)
+{
+	static const uint32_t wanted[] = {
+		[O_RDONLY] = S_IRUSR, [O_WRONLY] = S_IWUSR, [O_RDWR] = S_IRUSR | S_IWUSR};
+	unsigned mode = (unsigned)flags & O_ACCMODE;
+	uint32_t uid = fuse_req_ctx(req)->uid;
+	return S_ISREG(attr->mode) && attr->uid == uid && mode < ARRAY_LEN(wanted) &&
+	       (uid == 0 || (attr->mode & wanted[mode]) == wanted[mode]);
+}
+
+/*
+ * Another one made the file behind the kernel's back, which has not asked whether the caller may
+ * open it. On ESTALE it looks the name up, and then asks - but only once: where others make and
+ * remove the name all the time, the caller would get the ESTALE. So the clear cases are decided
+ * here. The file is open then. -ENOENT: it is gone again.
+ */
+static int open_existing(
+	fuse_req_t req, uint64_t parent, const char *name, int flags, struct store_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	struct change c = reply_change(req, CHANGE_SETATTR);
+	int r = store_lookup(fs->store, parent, name, strlen(name), attr);
+	if (r < 0)
+		return r;
+	if (!is_owners(req, attr, flags))
+		return -ESTALE;
+	r = inodes_open(fs->inodes, attr->ino);
+	if (r < 0)
+		return r;
+	/* Others may have removed it before it was open, and delete what nobody uses. */
+	c.setattr = (struct change_setattr){.ino = attr->ino, .mask = STORE_SET_SIZE};
+	uint64_t ino = attr->ino;
+	if (flags & O_TRUNC) {
+		r = reply_apply(fs, &c);
+		reply_doubt(fs, &c, ino);
+		if (r == 0)
+			*attr = c.touched[0];
+	} else {
+		r = store_lookup(fs->store, parent, name, strlen(name), attr);
+	}
+	if (r == 0 && (attr->ino != ino || attr->nlink == 0))
+		r = -ENOENT;
+	if (r < 0)
+		reply_close(fs, ino);
+	return r;
+}
+
+/* The same for a file that was made: -ENOENT, and another is to be made. */
+static int open_created(struct fs *fs, struct store_attr *attr)
+{
+	uint64_t ino = attr->ino;
+	int r = inodes_open(fs->inodes, ino);
+	if (r < 0 || !reply_outdated(fs))
+		return r;
+	reply_begin(fs);
+	r = store_getattr(fs->store, ino, attr);
+	if (r == -ESTALE || (r == 0 && attr->nlink == 0))
+		r = -ENOENT;
+	if (r < 0)
+		reply_close(fs, ino);
+	return r;
+}
+
+/* How often a name may come and go before one gives up. */
+#define CREATE_TRIES 100
+
 void op_create(
 	fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
@@ -103,24 +171,30 @@ void op_create(
 		return;
 	struct fs *fs = fs_of(req);
 	struct store_attr attr = {0};
-	struct change c = reply_change(req, CHANGE_CREATE);
-	c.create = (struct change_create){
-		.parent = parent, .name = {name, strlen(name)}, .mode = S_IFREG | (mode & 07777)};
-	int r = reply_apply(fs, &c);
-	if (r == 0) {
-		attr = c.touched[0];
-		r = inodes_open(fs->inodes, attr.ino);
-		if (r == 0)
-			choose_caching(fs, &attr, fi);
-	} else if (r == -EEXIST && !(fi->flags & O_EXCL)) {
-		/* Another one made it behind the kernel's back, which has not asked whether the
-		 * caller may open it. On ESTALE it looks the name up again, and then does. */
-		r = -ESTALE;
+	struct change c;
+	int r = -ENOENT;
+	for (int i = 0; i < CREATE_TRIES && r == -ENOENT; i++) {
+		c = reply_change(req, CHANGE_CREATE);
+		c.create = (struct change_create){.parent = parent,
+			.name = {name, strlen(name)},
+			.mode = S_IFREG | (mode & 07777)};
+		r = reply_apply(fs, &c);
+		if (r == 0) {
+			attr = c.touched[0];
+			r = open_created(fs, &attr);
+		} else if (r == -EEXIST && !(fi->flags & O_EXCL)) {
+			r = open_existing(req, parent, name, fi->flags, &attr);
+		} else {
+			break;
+		}
 	}
-	if (r < 0)
+	if (r < 0) {
 		reply_error(req, OP_OPEN, r);
-	else
-		reply_create(req, fi, &attr, reply_dir_ttl_of(fs, parent, &c));
+		return;
+	}
+	choose_caching(fs, &attr, fi);
+	(void)!reply_show(fs, &attr);
+	reply_create(req, fi, &attr, reply_dir_ttl_of(fs, parent, &c));
 }
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)

@@ -138,8 +138,7 @@ int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
 	return attr->ttl < 0 ? fs->options->cache_ttl_ns : attr->ttl;
 }
 
-/* Has the store told of something since the request was begun? */
-static bool outdated(const struct fs *fs)
+bool reply_outdated(const struct fs *fs)
 {
 	return atomic_load(&fs->outside_changes) != current.outside_changes;
 }
@@ -147,7 +146,7 @@ static bool outdated(const struct fs *fs)
 double reply_timeout(const struct fs *fs, int64_t ttl, int64_t age)
 {
 	int64_t left = ttl - age - (clock_monotonic() - current.begun);
-	return left > 0 && !outdated(fs) ? (double)left / 1e9 : 0;
+	return left > 0 && !reply_outdated(fs) ? (double)left / 1e9 : 0;
 }
 
 void reply_stat(const struct store_attr *attr, struct stat *ret)

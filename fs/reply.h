@@ -17,6 +17,9 @@ static inline struct fs *fs_of(fuse_req_t req)
  * the store tells of a change by others until it answers, the kernel may not keep it. */
 void reply_begin(struct fs *fs) NONNULL(1);
 
+/* Has the store told of a change by others since then? */
+bool reply_outdated(const struct fs *fs) MUST_CHECK NONNULL(1);
+
 /* Are names of this length possible? Else the request is answered: ENAMETOOLONG. */
 bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 
