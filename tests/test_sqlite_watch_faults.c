@@ -179,6 +179,34 @@ static void test_unlink_on_a_full_disk(void **state)
 	assert_false(reap_here(x, f));
 }
 
+/* A damaged row does not keep the others from being found. */
+static void test_damaged_orphan(void **state)
+{
+	static struct peer_orphans o;
+	struct pair *x = *state;
+	uint64_t f = pair_file(x, "f");
+	assert_int_equal(pair_there(x, make_unlink("f", false), NULL), 0);
+	assert_false(reap_there(x, f));
+	pair_hear(&x->file, NULL);
+	pair_peer_hears(x);
+	pair_sql(&x->file, "INSERT INTO orphan VALUES(-5, 0, 0), (0, 0, 0)");
+	peer_orphans_here(x->file.store, &o);
+	assert_int_equal(o.result, 0);
+	assert_int_equal(o.n, 1);
+	assert_int_equal(o.ino[0], f);
+	pair_sql(&x->file, "DELETE FROM orphan WHERE ino < 1");
+}
+
+/* A number that no row of the log can have had answers for none. */
+static void test_damaged_seen(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = pair_file(x, "f");
+	pair_sql(&x->file, "UPDATE mount SET seen = 9223372036854775807");
+	assert_int_equal(pair_there(x, make_unlink("f", false), NULL), 0);
+	assert_false(reap_there(x, f));
+}
+
 static int setup_faults(void **state)
 {
 	fault_vfs_disarm();
@@ -195,6 +223,8 @@ int main(int argc, char **argv)
 		PAIR(test_disk_stays_bad),
 		PAIR(test_busy),
 		PAIR(test_unlink_on_a_full_disk),
+		PAIR(test_damaged_orphan),
+		PAIR(test_damaged_seen),
 	};
 	peer_main(argc, argv);
 	fault_vfs_install();

@@ -183,9 +183,11 @@ static int list_orphans(struct sqlite_store *s, struct sq_conn *c, store_ino_fn 
 		int64_t mount = sqlite3_column_int64(st, 1), change = sqlite3_column_int64(st, 2);
 		int bad = 0;
 		uint64_t ino = sq_column_u64(st, 0, &bad);
-		if (bad < 0 || (ino != o.ino && !offer(&o, seen, fn, arg))) {
+		if (bad < 0 || ino == 0)
+			continue; /* damaged; the others can be deleted nevertheless */
+		if (ino != o.ino && !offer(&o, seen, fn, arg)) {
 			sq_done(st);
-			return bad;
+			return 0;
 		}
 		if (ino != o.ino)
 			o = (struct orphan){.ino = ino};

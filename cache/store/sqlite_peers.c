@@ -175,6 +175,8 @@ int sq_peers_load(struct sq_conn *c, const struct sq_identity *me, int64_t own, 
 			sq_done(st);
 			break;
 		}
+		if (peer.seen > SQ_LOG_ID_MAX)
+			peer.seen = -1; /* damaged: it answers for nothing */
 		peer.fate = fate((const char *)sqlite3_column_text(st, 1), peer.pid, me);
 		remember(&peer, p);
 		now.peer[now.n++] = peer;
