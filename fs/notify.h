@@ -61,7 +61,7 @@ struct notify *notify_free(struct notify *n);
 void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len) NONNULL(1);
 
 /* A name: what it was, or that it was not there; see notify_ops. It must not have NUL in it. */
-void notify_name(struct notify *n, uint64_t parent, const char *name, size_t len, bool gone)
+void notify_name(struct notify *n, uint64_t parent, const char *bytes, size_t len, bool gone)
 	NONNULL(1, 3);
 
 /* All names; all inodes that the kernel knows, if they were answered at `since` or later. */

@@ -68,12 +68,12 @@ static void add(struct renames *r, int64_t now, uint64_t from, const struct chan
 	memcpy(e->name, new_name->bytes, new_name->len);
 }
 
-void renames_add(struct renames *r, const struct change_rename *c, int64_t now)
+void renames_add(struct renames *r, const struct change_rename *rename, int64_t now)
 {
 	pthread_mutex_lock(&r->lock);
-	add(r, now, c->parent, &c->name, c->new_parent, &c->new_name);
-	if (c->flags & RENAME_EXCHANGE)
-		add(r, now, c->new_parent, &c->new_name, c->parent, &c->name);
+	add(r, now, rename->parent, &rename->name, rename->new_parent, &rename->new_name);
+	if (rename->flags & RENAME_EXCHANGE)
+		add(r, now, rename->new_parent, &rename->new_name, rename->parent, &rename->name);
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -41,13 +41,13 @@ static void complain(const char *what, uint64_t ino, int error)
 			(unsigned long long)ino, strerror(-error));
 }
 
-/* iov[0] is for the header. */
-static int notify(struct fuse_session *se, int code, struct iovec *iov, int n)
+/* iov[0] is `header`, which is filled in. */
+static int notify(struct fuse_session *se, struct fuse_out_header *header, int code,
+	const struct iovec *iov, int n)
 {
-	struct fuse_out_header header = {.error = code};
-	iov[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof header};
+	*header = (struct fuse_out_header){.error = code};
 	for (int i = 0; i < n; i++)
-		header.len += (uint32_t)iov[i].iov_len;
+		header->len += (uint32_t)iov[i].iov_len;
 	return writev(fuse_session_fd(se), iov, n) < 0 ? -errno : 0;
 }
 
@@ -55,9 +55,11 @@ static int notify(struct fuse_session *se, int code, struct iovec *iov, int n)
  * the memory. */
 static void tell_entries(struct fuse_session *se, uint64_t ino)
 {
+	struct fuse_out_header header;
 	struct prune prune = {.count = 1};
-	struct iovec iov[] = {{0}, {&prune, sizeof prune}, {&ino, sizeof ino}};
-	int r = notify(se, NOTIFY_PRUNE, iov, (int)ARRAY_LEN(iov));
+	const struct iovec iov[] = {
+		{&header, sizeof header}, {&prune, sizeof prune}, {&ino, sizeof ino}};
+	int r = notify(se, &header, NOTIFY_PRUNE, iov, (int)ARRAY_LEN(iov));
 	if (r != -EINVAL)
 		complain("the entries of inode", ino, r);
 }
@@ -72,20 +74,23 @@ void tell_inode(struct fuse_session *se, const struct inodes_stale *stale)
 
 void tell_name(struct fuse_session *se, uint64_t parent, const char *name, size_t len, bool forget)
 {
+	struct fuse_out_header header;
 	struct inval_entry entry = {.parent = parent, .namelen = (uint32_t)len};
 	union { /* what is sent is not written to, whatever struct iovec says */
 		const char *from;
 		void *to;
 	} bytes = {.from = name};
-	struct iovec iov[] = {{0}, {&entry, sizeof entry}, {bytes.to, len + 1}};
+	const struct iovec iov[] = {
+		{&header, sizeof header}, {&entry, sizeof entry}, {bytes.to, len + 1}};
 	if (!forget)
 		entry.flags = EXPIRE_ONLY;
 	complain("an entry of directory", parent,
-		notify(se, FUSE_NOTIFY_INVAL_ENTRY, iov, (int)ARRAY_LEN(iov)));
+		notify(se, &header, FUSE_NOTIFY_INVAL_ENTRY, iov, (int)ARRAY_LEN(iov)));
 }
 
 void tell_all_names(struct fuse_session *se)
 {
-	struct iovec iov[1];
-	complain("all entries of", 1, notify(se, NOTIFY_INC_EPOCH, iov, 1));
+	struct fuse_out_header header;
+	const struct iovec iov = {&header, sizeof header};
+	complain("all entries of", 1, notify(se, &header, NOTIFY_INC_EPOCH, &iov, 1));
 }
