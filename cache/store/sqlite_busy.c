@@ -12,7 +12,7 @@
  *
  * SQL clients know nothing of this, and nobody can see that they wait: they try, and sleep up to
  * 100 ms. So that they come through, mounts leave room for them: one that has been writing, or
- * waiting to, for BUSY_NS altogether, while other processes have the file open, locks the byte
+ * waiting to, for some BUSY_NS altogether, while other processes have the file open, locks the byte
  * SQ_FILE_ROOM in a transaction and keeps it for a while after that; in that time mounts that write
  * much begin nothing. That is a sixth of the time, and a client that tries for 5 seconds tries
  * some 58 times.
@@ -34,8 +34,8 @@
 /* How long to make way, and not to. */
 #define WAY_NS 5000000
 #define NO_WAY_NS 1000000000
-/* Room is left after so much work, for 1 / ROOM_SHARE of that time, at most so long. Who has done
- * less than ACTIVE_NS since is not held up by it. */
+/* Room is left after about so much work, for 1 / ROOM_SHARE of that time, at most so long. Who has
+ * done less than ACTIVE_NS since is not held up by it. */
 #define BUSY_NS 20000000
 #define ROOM_SHARE 5
 #define ROOM_MAX_NS 25000000
@@ -169,8 +169,10 @@ static void before(struct sqlite_store *s)
 /* In the transaction: others that wait for its end shall find that room is left then. */
 static void plan_room(struct sqlite_store *s)
 {
-	if (s->busy_ns < BUSY_NS)
+	if (s->busy_ns < s->busy_limit)
 		return;
+	/* Not at regular times, which those of a client could always miss. */
+	s->busy_limit = BUSY_NS / 2 + sq_now() % BUSY_NS;
 	s->others = others_there(s);
 	if (s->others && sq_file_lock(s, SQ_FILE_ROOM) == 0)
 		atomic_store(&s->room, true);

@@ -152,6 +152,7 @@ struct sqlite_store {
 	int64_t turn_until;	/* (w) not to make way for another mount until then */
 	int64_t began;		/* (w) when the transaction began to wait for its begin; 0: none */
 	int64_t busy_ns;	/* (w) spent writing and waiting to, since room was left last */
+	int64_t busy_limit;	/* (w) when it is left again */
 	bool others;		/* (w) other processes had the file open when last looked */
 	atomic_bool room;	/* has locked SQ_FILE_ROOM; set under (w) */
 	int64_t room_until;	/* (w) for so long */
