@@ -179,6 +179,22 @@ static void test_unlink_on_a_full_disk(void **state)
 	assert_false(reap_here(x, f));
 }
 
+/* What was deleted makes room in the file for what makes room: none is set aside beyond its end if
+ * that cannot be had. */
+static void test_free_pages_are_space(void **state)
+{
+	struct pair *x = *state;
+	uint64_t f = pair_file(x, "f");
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(pair_here(x, make_write(f, i * 4096, 4096, false), NULL), 0);
+	assert_int_equal(pair_here(x, make_setattr(f, STORE_SET_SIZE, 0), NULL), 0);
+	int64_t settled = pair_number(&x->file, "SELECT settled FROM store");
+	fault_vfs_arm(FAULT_DB_GROW, 0, false, SQLITE_FULL);
+	assert_int_equal(pair_here(x, make_write(f, 0, 10, false), NULL), 0);
+	assert_int_equal(fault_vfs_disarm(), 1);
+	assert_int_equal(pair_number(&x->file, "SELECT settled FROM store"), settled);
+}
+
 /* A damaged row does not keep the others from being found. */
 static void test_damaged_orphan(void **state)
 {
@@ -223,6 +239,7 @@ int main(int argc, char **argv)
 		PAIR(test_disk_stays_bad),
 		PAIR(test_busy),
 		PAIR(test_unlink_on_a_full_disk),
+		PAIR(test_free_pages_are_space),
 		PAIR(test_damaged_orphan),
 		PAIR(test_damaged_seen),
 	};

@@ -76,17 +76,28 @@ static int grow_file(struct sqlite_store *s, int64_t size)
 	return errno == EOPNOTSUPP || errno == ENOSYS ? -EOPNOTSUPP : -ENOSPC;
 }
 
-int sq_reserve_space(struct sqlite_store *s, bool needs_space)
+static int reserve(struct sqlite_store *s, sqlite3_int64 size)
 {
-	int64_t pages;
-	int r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
-	if (r < 0)
-		return r;
-	sqlite3_int64 size = pages * s->page_size + (needs_space ? SLACK : 0);
-	r = grow_file(s, size);
+	int r = grow_file(s, size);
 	if (r != -EOPNOTSUPP)
 		return r;
 	return sq_file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
+}
+
+int sq_reserve_space(struct sqlite_store *s, bool needs_space)
+{
+	int64_t pages, unused;
+	int r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
+	if (r < 0)
+		return r;
+	r = reserve(s, pages * s->page_size + (needs_space ? SLACK : 0));
+	if (r != -ENOSPC || !needs_space)
+		return r;
+	/* Free pages of the file will do as well, once much was deleted. */
+	if (sq_scalar(sq_query(s->writer, SQ_FREE_COUNT, ""), &unused) < 0 ||
+		unused * s->page_size < SLACK)
+		return r;
+	return reserve(s, pages * s->page_size);
 }
 
 /* Makes the log's file large enough for the changes that make room, if it can be had. */
