@@ -54,8 +54,9 @@ static void do_write(char *args)
 	static char data[STORE_BLOCK_SIZE];
 	uint64_t ino = strtoull(args, &args, 10);
 	memset(data, args[1], sizeof data);
-	int n = atoi(args + 2), r = 0;
-	for (int i = 0; i < n && r == 0; i++) {
+	long n = strtol(args + 2, NULL, 10);
+	int r = 0;
+	for (long i = 0; i < n && r == 0; i++) {
 		struct change ch = {.kind = CHANGE_WRITE,
 			.now = 2,
 			.write = {.ino = ino, .data = data, .len = sizeof data}};
@@ -209,13 +210,10 @@ static void halt(void)
 
 static void do_race(const char *args)
 {
-	char row[200], checkpoint[64], mode[16];
-	int commits = 0;
-	double seconds;
-	if (sscanf(args, "%15s %lf", mode, &seconds) != 2)
-		abort();
-	int64_t end = sq_now() + (int64_t)(seconds * 1e9);
-	snprintf(checkpoint, sizeof checkpoint, "PRAGMA wal_checkpoint(%s)", mode);
+	char row[200], checkpoint[64];
+	int commits = 0, word = (int)strcspn(args, " ");
+	int64_t end = sq_now() + (int64_t)(strtod(args + word, NULL) * 1e9);
+	snprintf(checkpoint, sizeof checkpoint, "PRAGMA wal_checkpoint(%.*s)", word, args);
 	sqlite3 *db = connection(0);
 	while (sq_now() < end) {
 		if (run(db, "UPDATE store SET settled = settled + 1", row, sizeof row) == SQLITE_OK)
@@ -225,15 +223,12 @@ static void do_race(const char *args)
 	answer("%d", commits);
 }
 
-static void do_add(const char *args)
+static void do_add(char *args)
 {
 	char row[200], sql[96];
 	int commits = 0;
-	unsigned long long ino;
-	double seconds;
-	if (sscanf(args, "%llu %lf", &ino, &seconds) != 2)
-		abort();
-	int64_t end = sq_now() + (int64_t)(seconds * 1e9);
+	unsigned long long ino = strtoull(args, &args, 10);
+	int64_t end = sq_now() + (int64_t)(strtod(args, NULL) * 1e9);
 	sqlite3 *db = connection(0);
 	sqlite3_busy_timeout(db, 5000);
 	sqlite3_wal_autocheckpoint(db, 8);

@@ -380,8 +380,8 @@ static void test_long_reader(void **state)
 	uint64_t ino = store_file_create(f, "record"), salt = view(f).salt;
 	assert_string_equal(neighbour_do(p, "sql 0 BEGIN"), "0");
 	assert_memory_equal(neighbour_do(p, "sql 0 SELECT count(*) FROM inode"), "0 ", 2);
-	for (char fill = 'a'; fill <= 'c'; fill++)
-		write_much(f, ino, fill);
+	for (const char *fill = "abc"; *fill; fill++)
+		write_much(f, ino, *fill);
 	assert_true(view(f).frames > 192 * MIB / 4096);
 	assert_true(view(f).salt == salt);
 	assert_true(neighbour_number(p, "size") > 192 * MIB);

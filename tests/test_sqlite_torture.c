@@ -100,9 +100,9 @@ static void test_torture(void **state)
 		}
 		for (int i = 0; i < MOUNTS; i++)
 			if (i != killed)
-				assert_true(atoll(neighbour_answer(&mount[i])) ==
+				assert_true(strtoll(neighbour_answer(&mount[i]), NULL, 10) ==
 					    neighbour_acked(f->path, ino[i]));
-		added_sum += atoll(neighbour_answer(&adder));
+		added_sum += strtoll(neighbour_answer(&adder), NULL, 10);
 		neighbour_answer(&racer);
 		if (killed < MOUNTS)
 			start_mount(f, killed);
@@ -110,7 +110,7 @@ static void test_torture(void **state)
 		check_counts(f, ino, killed);
 		neighbour_do(&adder, "sql 0 SELECT uid FROM inode WHERE ino = %llu",
 			(unsigned long long)added);
-		assert_int_equal(atoll(adder.answer + 2), added_sum);
+		assert_int_equal(strtoll(adder.answer + 2, NULL, 10), added_sum);
 	}
 	assert_true(added_sum > 0);
 }

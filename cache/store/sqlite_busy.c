@@ -38,7 +38,7 @@
  * done less than ACTIVE_NS since is not held up by it. */
 #define BUSY_NS 20000000
 #define ROOM_SHARE 5
-#define ROOM_MAX_NS 25000000
+#define ROOM_MAX_NS INT64_C(25000000)
 #define ACTIVE_NS 1000000
 /* The bytes of which each process that has the file open locks some. */
 #define SQLITE_SHARED_FIRST 0x40000002
