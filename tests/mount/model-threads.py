@@ -6,7 +6,8 @@ import threading
 from driver import *
 
 SECONDS = 600 if LONG else 4
-RECORDS = 6
+RECORDS = 8  # the first four anybody writes to, the others one mount each
+SHARED = 4
 BLOCKS = 3
 HEAD = struct.Struct("<QQ")
 
@@ -52,14 +53,15 @@ class Record:
 
 def writer(mount, seed):
     rng = random.Random(seed)
+    mine = [i for i in range(RECORDS) if i < SHARED or i % 2 == int(mount.name[1:])]
     fds = [os.open(mount.path((r.name,)), os.O_RDWR) for r in records]
     while time.monotonic() < end and not errors:
-        i = rng.randrange(RECORDS)
+        i = rng.choice(mine)
         if rng.random() < 0.7:
             records[i].write(mount, lambda data: same(len(data), os.pwrite(fds[i], data, 0)))
         else:
             records[i].write(mount, lambda data: rewrite(mount.path((records[i].name,)), data))
-        time.sleep(rng.random() * 0.02)
+        time.sleep(rng.random() * 0.1)
     for fd in fds:
         os.close(fd)
 
@@ -76,10 +78,10 @@ def sql_writer(seed):
     rng = random.Random(seed)
     with Connection() as db:
         while time.monotonic() < end and not errors:
-            record = rng.choice(records)
+            record = rng.choice(records[:SHARED])
             record.write(SQL, lambda data: db(
                 "UPDATE records SET content = ? WHERE path = ?", data, f"/{record.name}"))
-            time.sleep(rng.random() * 0.05)
+            time.sleep(rng.random() * 0.1)
 
 
 def reader(mount, seed):
