@@ -15,6 +15,12 @@ void page_state_end(struct page_state *p, uint64_t unused)
 		p->changing--;
 }
 
+void page_state_doubt(struct page_state *p, uint64_t unused)
+{
+	(void)unused;
+	p->doubtful++;
+}
+
 void page_state_told(struct page_state *p, uint64_t unused)
 {
 	(void)unused;
@@ -50,5 +56,5 @@ bool page_state_agrees(struct page_state *p, uint64_t version)
 	/* Of the `ahead` versions since, the first is none of ours that is over. */
 	uint64_t mask = ahead - 1 == OWN_BITS ? UINT64_MAX : ((uint64_t)1 << (ahead - 1)) - 1;
 	uint64_t over = (uint64_t)__builtin_popcountll(p->own & mask);
-	return ahead - over <= p->changing;
+	return ahead - over <= (uint64_t)p->changing + p->doubtful;
 }

@@ -18,6 +18,7 @@ struct page_state {
 	uint64_t version;
 	uint64_t own;	   /* bit n: version + 2 + n is a change of ours; the next one is not */
 	uint32_t changing; /* changes of ours that are under way */
+	uint32_t doubtful; /* changes of ours that may have made a version, nobody knows which */
 };
 
 /* A change of ours begins; has made it `version`, in any order; ends, after that was said. Where
@@ -25,6 +26,10 @@ struct page_state {
 void page_state_begin(struct page_state *p, uint64_t unused) NONNULL(1);
 void page_state_changed(struct page_state *p, uint64_t version) NONNULL(1);
 void page_state_end(struct page_state *p, uint64_t unused) NONNULL(1);
+
+/* A change of ours failed, but may be in the store; before its end is said. The kernel drops the
+ * data, but reads that began before it still bring the version that it had. */
+void page_state_doubt(struct page_state *p, uint64_t unused) NONNULL(1);
 
 /* Others have altered the inode, and the kernel is told what to drop. */
 void page_state_told(struct page_state *p, uint64_t unused) NONNULL(1);

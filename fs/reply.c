@@ -121,6 +121,8 @@ int reply_apply_durably(struct fs *fs, struct change *c, bool durable)
 	for (unsigned i = 0; r == 0 && i < c->n_touched; i++)
 		inodes_state(
 			fs->inodes, c->touched[i].ino, page_state_changed, c->touched[i].version);
+	if (r < 0 && c->doubtful)
+		inodes_state(fs->inodes, ino, page_state_doubt, 0);
 	inodes_state(fs->inodes, ino, page_state_end, 0);
 	if (r == 0)
 		settle_names(fs, c);

@@ -283,6 +283,15 @@ static void others_are_known_by_the_version(void **state)
 	inodes_state(t, 5, page_state_told, 0);
 	assert_false(inodes_show(t, 5, 30));
 	assert_true(inodes_show(t, 5, 31));
+
+	/* One of ours failed and may have made a version, which its answer did not say */
+	inodes_state(t, 5, page_state_told, 0);
+	assert_false(inodes_show(t, 5, 30));
+	inodes_state(t, 5, page_state_begin, 0);
+	inodes_state(t, 5, page_state_doubt, 0);
+	inodes_state(t, 5, page_state_end, 0);
+	assert_false(inodes_show(t, 5, 31));
+	assert_true(inodes_show(t, 5, 32));
 	assert_true(inodes_show(t, 5, 3000));
 }
 
