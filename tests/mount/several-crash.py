@@ -98,12 +98,12 @@ for top in tops:
 writers = [Writer(who) for who in range(len(tops))]
 for writer in writers:
     writer.start()
-rng = random.Random(SEED)
+rng, forced = random.Random(SEED), 0
 for round_ in range(ROUNDS):
     get_on(writers, rng.randrange(1, 40))
     victim = round_ % len(tops)
     writers[victim].doomed = True
-    daemons[victim].crash()
+    forced += crash(daemons[victim])
     writers[victim].join(HANGS)
     assert not writers[victim].is_alive(), "the writer of the dead mount hangs"
     others = [w for w in writers if w.who != victim]
@@ -145,5 +145,5 @@ get_on(writers, 0)
 cells, log = stored("cells"), stored("log")
 for w in writers:
     w.judge(cells, log)
-print(f"{ROUNDS} rounds, {sum(w.steps for w in writers)} steps", flush=True)
+print(f"{ROUNDS} rounds, {sum(w.steps for w in writers)} steps, {forced} ended by force", flush=True)
 umount_all(daemons)

@@ -31,6 +31,20 @@ def limit(what, seconds=HANGS):
         signal.signal(signal.SIGALRM, old)
 
 
+def crash(daemon):
+    """kill -9. One of its threads may be telling the kernel to drop an entry, and wait for the lock
+    of a directory that is held by a request which nobody answers any more: then the dead process
+    stays, and only an end of the connection by force lets go of both. True: that was so."""
+    daemon.process.kill()
+    try:
+        daemon.process.wait(HANGS / 10)
+        return False
+    except subprocess.TimeoutExpired:
+        libc.umount2(os.fsencode(daemon.mnt), 1)  # MNT_FORCE: it ends the connection; it is busy
+        daemon.process.wait(HANGS)
+        return True
+
+
 def umount_all(daemons):
     """All but the last may leave; the last one's store must be without a fault."""
     for daemon in daemons:
