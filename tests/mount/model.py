@@ -124,7 +124,7 @@ class Histories:
         self.of = {key: [(0.0, None, value)] for key, value in self.now.items()}
 
     def update(self, state, actor, at, sure):
-        """Not `sure`: the mount may have changed another inode than it took it for."""
+        """Not `sure`: the mount may have changed, or moved, another inode than it took it for."""
         new = facts(state)
         for key in new.keys() | self.now.keys():
             default = ABSENT.get(key[0])
@@ -134,7 +134,7 @@ class Histories:
                     continue  # the inode is gone: what was known of it stays
                 history = self.of.setdefault(
                     key, [(0.0, None, default)] if key[0] in ABSENT else [])
-                history.append((at, actor if sure or key[0] == "name" else None, value))
+                history.append((at, actor if sure else None, value))
                 while len(history) > 1 and history[1][0] < at - LONGEST:
                     del history[0]
         self.now = new
