@@ -2,6 +2,7 @@
 
 #include "fs.h"
 #include "init_patch.h"
+#include "lifeline.h"
 #include "log.h"
 #include "loop.h"
 #include "reply.h"
@@ -30,6 +31,7 @@ struct session {
 	struct fuse_session *se;
 	struct loop *loop;
 	struct watch *watch;
+	struct lifeline lifeline;
 	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
 	atomic_bool ended;
 	bool created; /* the store's file was made by this run */
@@ -226,6 +228,8 @@ static int start(struct session *s)
 			&loop_ops, s, s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
 	if (r == 0)
 		r = watch_start(&s->fs, &s->watch);
+	if (r == 0)
+		lifeline_attach(&s->lifeline, s->options->mountpoint);
 	return r < 0 ? fail(s, r, "cannot start a thread: %s", strerror(-r)) : 0;
 }
 
@@ -244,6 +248,7 @@ static void reap_rest(struct session *s)
 /* Takes down what there is, in reverse order. */
 static void stop(struct session *s)
 {
+	lifeline_stop(&s->lifeline);
 	s->watch = watch_stop(s->watch);
 	notify_halt(s->fs.notify);
 	s->loop = loop_stop(s->loop);
@@ -268,6 +273,7 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 	block_signals(&s);
 	if (o->fault)
 		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
+	lifeline_start(&s.lifeline);
 	int r = start(&s);
 	if (r == 0) {
 		if (o->unwritable)
