@@ -17,29 +17,42 @@
 #define MIB ((size_t)1 << 20)
 #define SMALL_FILE ((size_t)1024)
 #define LOG_RECORD ((size_t)100)
-#define REST_MS 1050u /* longer than passthrough filesystems keep attributes: a second */
+#define REST_MS 1050u  /* longer than passthrough filesystems keep attributes: a second */
+#define CACHE_MIB 256u /* of memory, that recordfs may use for its cache */
+#define SPARE_MIB 64u  /* and more than that, in all */
 #define MAX_THREADS 16u
 #define MAX_YARDS 3u
 #define MAX_SIDES (MAX_YARDS + 1)
 #define MAX_REPS 15u
 
 enum side { RECORDFS, EXT4, BINDFS, MEMFS, SQLITE };
-enum unit { OPS, MBPS, SECONDS };
+/* WRITTEN: bytes to the disk for each byte that was asked for. It, SECONDS: less is better. */
+enum unit { OPS, MBPS, SECONDS, WRITTEN };
 
 struct run;
 struct worker;
+
+/* What comes before each repetition, on all sides. */
+enum start {
+	AT_ONCE,
+	RESTED, /* REST_MS */
+	COLD,	/* mounted, or opened, anew, with nothing in memory */
+	FRESH,	/* the side is made anew, setup and all, and there is no other at that time */
+	SETTLED /* the same, and mounted anew after the setup, so that nothing is left to write */
+};
 
 struct load {
 	void (*setup)(struct run *r);		  /* once; NULL: nothing to do */
 	void (*before)(struct run *r);		  /* before each repetition; NULL */
 	void (*op)(struct worker *w, unsigned i); /* what is measured */
-	bool rested;				  /* not at once, but after REST_MS */
+	enum start start;
 };
 
 struct yard {
 	enum side side;	  /* RECORDFS: no more of them */
 	const char *name; /* NULL: that of the side */
 	double goal;	  /* the ratio that is wanted; 0: none */
+	double p99_goal;  /* and of the 99th percentiles; 0: none */
 	/* SQLite: */
 	const struct load *load; /* NULL: the same as the work's */
 	unsigned batch;		 /* writes to a commit */
@@ -52,10 +65,12 @@ struct work {
 	bool apart;   /* each thread has a file of its own */
 	enum unit unit;
 	unsigned threads;
-	unsigned ops;  /* of a repetition; 0: as many as there is time for */
+	unsigned ops;  /* of a thread, in a repetition; 0: as many as there is time for */
 	size_t per_op; /* what the unit counts in an operation: things, or bytes; 0: entries */
 	const struct load *load;
 	struct yard yards[MAX_YARDS];
+	unsigned reps;	    /* if fewer than others have */
+	unsigned stall_max; /* milliseconds that recordfs may take for an operation; 0: any */
 };
 
 extern const struct work works[];
@@ -68,6 +83,7 @@ struct scale {
 	unsigned divide;   /* numbers of operations by this */
 	unsigned listed;   /* entries of the directory that is listed */
 	size_t file_size;  /* of the file that is overwritten, or read */
+	size_t cold_size;  /* of the one that is read when it is not in memory */
 };
 
 /* One repetition; times in microseconds. */
@@ -76,6 +92,8 @@ struct sample {
 	double p50;
 	double p99;
 	double max;
+	uint64_t ops;
+	uint64_t written; /* bytes to the disk, also by taking the side down; of WRITTEN only */
 };
 
 /* One side of a work, while it lasts. */
@@ -94,6 +112,7 @@ struct run {
 	const char *tree;	 /* tree.tar and repo, of a source tree */
 	int fd[MAX_THREADS + 1]; /* closed at the end; the last is for a writer beside readers */
 	pid_t daemon;
+	uint64_t rss; /* the most memory that the daemon has used, bytes */
 	struct layout layout;
 	struct db *db;
 	struct sample samples[MAX_REPS];
@@ -112,11 +131,16 @@ struct worker {
 };
 
 /* Loads on a filesystem. */
-extern const struct load overwrite, append, sequential, read_random, read_sequential, read_direct,
-	read_first, create_files, stat_hot, stat_rested, open_files, list_rested, find_files,
-	rename_files, unlink_files, make_dirs, git_clone, tar_extract, grep_tree, remove_tree;
+extern const struct load overwrite, append, read_random, read_sequential, read_direct, read_first;
+extern const struct load sequential, cold_sequential, cold_random, overwrite_settled,
+	append_settled, sequential_settled;
+extern const struct load create_files, stat_hot, stat_rested, open_files, list_rested, find_files,
+	rename_files, unlink_files, make_dirs;
+extern const struct load git_clone, tar_extract, copy_tree, grep_tree, remove_tree;
+extern const struct load guest_commits;
 /* Loads on SQLite alone. */
-extern const struct load sql_overwrite, sql_sequential, sql_create;
+extern const struct load sql_overwrite, sql_sequential, sql_create, sql_cold_sequential,
+	sql_overwrite_settled, sql_append_settled, sql_sequential_settled;
 
 /* bench_run.c */
 void run_init(void);
@@ -127,6 +151,23 @@ void run_repetition(struct run *r);
 const unsigned char *fresh_bytes(struct worker *w);
 uint64_t pick(struct worker *w, uint64_t below);
 
+/* bench_files.c: file number `number` of a side, for durable writing if the work is durable; and
+ * filled with `size` bytes, in pieces of a MiB. */
+int file_open(const struct run *r, unsigned number, int flags);
+void file_make(const struct run *r, unsigned number, uint64_t size);
+void file_write(const struct run *r, int fd, const void *bytes, size_t len, uint64_t at);
+void file_read(const struct run *r, int fd, void *bytes, size_t len, uint64_t at);
+
+/*
+ * Bytes written to the disk so far. A process may be told too many: the kernel counts all of a
+ * large folio when some of it is written. So may the disk: it is not ours alone. The smaller one is
+ * nearer.
+ */
+struct written {
+	uint64_t by_process; /* the daemon; else this one */
+	uint64_t to_disk;
+};
+
 /* bench_sides.c: makes and takes down a side of a work, in its own directory below `base`. */
 struct programs {
 	const char *recordfs;
@@ -134,11 +175,47 @@ struct programs {
 };
 extern const char *const side_names[];
 void side_start(struct run *r, const char *base, const struct programs *programs);
-void side_stop(struct run *r);
+struct written side_written(const struct run *r);
+/* Returns what side_written() came to, with all that was still to be written. */
+struct written side_stop(struct run *r);
+/* Opens or mounts it anew; `cold`: after all that is in memory was dropped. */
+void side_restart(struct run *r, const struct programs *programs, bool cold);
 /* Runs a shell command in r->dir, with $TREE and $REP. */
 void shell(const struct run *r, const char *command);
 
+/* bench_system.c: what the kernel knows. */
+uint64_t process_written(pid_t pid);	 /* bytes to the disk, also of one that has ended */
+uint64_t process_rss_max(pid_t pid);	 /* bytes of memory, at most, so far */
+uint64_t disk_written(const char *path); /* bytes, of the disk that it is on; 0: not known */
+/* Takes what was read or written out of memory: everything if that is allowed, else only files
+ * below `dir`. And which of the two it is. */
+void system_drop_caches(const char *dir);
+const char *system_dropping(void);
+
+/* bench_sqlite.c: the same for SQLite, which has no daemon. */
+void sql_open(struct run *r);
+void sql_close(struct run *r);
+
 /* bench_report.c: prints a work's line for each yardstick, and keeps it for the JSON. */
-void report_begin(const struct scale *scale, const char *path);
+void report_begin(const struct scale *scale);
 void report_work(const struct run *runs, unsigned n, unsigned reps);
-void report_end(void);
+void report_memory(uint64_t rss_max, const char *work);
+
+/* Of the repetitions of one side: medians, and the longest operation of all. */
+struct figures {
+	double value; /* in the work's unit */
+	double best;
+	double p50;
+	double p99;
+	double longest;
+};
+double value_of(const struct run *r, unsigned rep);
+struct figures figures_of(const struct run *r, unsigned reps);
+/* Is the ratio as it is wanted? */
+bool goal_met(const struct work *work, double ratio, double goal);
+
+/* bench_json.c: the same, and every repetition, for other programs; tools/benchreport says what it
+ * looks like. */
+void json_begin(const struct scale *scale, const char *path);
+void json_work(const struct run *runs, unsigned n, unsigned reps);
+void json_end(uint64_t rss_max, const char *work);

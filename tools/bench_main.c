@@ -20,10 +20,18 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-static const struct scale full = {
-	.reps = 15, .slice_ms = 120, .divide = 1, .listed = 5000, .file_size = 64 * MIB};
-static const struct scale quick = {
-	.reps = 3, .slice_ms = 50, .divide = 10, .listed = 500, .file_size = 8 * MIB};
+static const struct scale full = {.reps = 9,
+	.slice_ms = 120,
+	.divide = 1,
+	.listed = 20000,
+	.file_size = 64 * MIB,
+	.cold_size = 1024 * MIB};
+static const struct scale quick = {.reps = 3,
+	.slice_ms = 40,
+	.divide = 20,
+	.listed = 500,
+	.file_size = 8 * MIB,
+	.cold_size = 64 * MIB};
 
 struct arguments {
 	struct programs programs;
@@ -51,35 +59,148 @@ static void set_up(struct run *r, const struct work *work, const struct yard *ya
 	r->name = yard != NULL && yard->name != NULL ? yard->name : side_names[r->side];
 }
 
-static void repeat(struct run *runs, unsigned n)
+static void start_sides(struct run *runs, unsigned n, const struct arguments *a)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (runs[i].load->before != NULL)
-			runs[i].load->before(&runs[i]);
-	if (runs[0].load->rested)
-		usleep(REST_MS * 1000);
-	for (unsigned i = 0; i < n; i++)
-		run_repetition(&runs[i]);
-}
-
-static void do_work(const struct work *work, const struct arguments *a, const char *tree)
-{
-	static struct run runs[MAX_SIDES];
-	unsigned n = 0;
-
-	set_up(&runs[n++], work, NULL, a->scale, tree);
-	for (unsigned i = 0; i < MAX_YARDS && work->yards[i].side != RECORDFS; i++)
-		set_up(&runs[n++], work, &work->yards[i], a->scale, tree);
 	for (unsigned i = 0; i < n; i++) {
 		side_start(&runs[i], a->dir, &a->programs);
 		if (runs[i].load->setup != NULL)
 			runs[i].load->setup(&runs[i]);
 	}
-	for (unsigned rep = 0; rep < a->scale->reps; rep++)
-		repeat(runs, n);
-	report_work(runs, n, a->scale->reps);
+}
+
+static void before(struct run *r)
+{
+	if (r->load->before != NULL)
+		r->load->before(r);
+}
+
+/* All sides are there, and stay. */
+static void repeat(struct run *runs, unsigned n, const struct arguments *a)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (runs[0].load->start == COLD)
+			side_restart(&runs[i], &a->programs, true);
+		before(&runs[i]);
+	}
+	if (runs[0].load->start == RESTED)
+		usleep(REST_MS * 1000);
 	for (unsigned i = 0; i < n; i++)
-		side_stop(&runs[i]);
+		run_repetition(&runs[i]);
+}
+
+static uint64_t written_between(const struct written *from, const struct written *to)
+{
+	uint64_t a = to->by_process - from->by_process, b = to->to_disk - from->to_disk;
+
+	return to->to_disk == 0 || a < b ? a : b;
+}
+
+/* One side after the other is made, measured, and removed. */
+static void repeat_fresh(struct run *runs, unsigned n, const struct arguments *a)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct run *r = &runs[i];
+		struct written from, to;
+
+		start_sides(r, 1, a);
+		if (r->load->start == SETTLED)
+			side_restart(r, &a->programs, false);
+		before(r);
+		from = side_written(r);
+		run_repetition(r);
+		to = side_stop(r);
+		r->samples[r->rep - 1].written = written_between(&from, &to);
+	}
+}
+
+static bool is_fresh(const struct run *r)
+{
+	return r->load->start == FRESH || r->load->start == SETTLED;
+}
+
+/* Could `next` go on where `r` has left off, with its files? */
+static bool continues(const struct run *next, const struct run *r)
+{
+	return r->work != NULL && !is_fresh(next) && !is_fresh(r) && next->load->setup != NULL &&
+	       next->load->setup == r->load->setup && next->side == r->side &&
+	       next->threads == r->threads && next->work->durable == r->work->durable &&
+	       next->work->apart == r->work->apart;
+}
+
+/* The sides that are there, since the work before had them too. */
+struct sides {
+	struct run runs[MAX_SIDES];
+	unsigned n;
+	uint64_t rss_max;
+	const char *rss_work;
+};
+
+static void stop_sides(struct sides *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		side_stop(&s->runs[i]);
+	s->n = 0;
+}
+
+static void note_memory(struct sides *s, const struct work *work)
+{
+	uint64_t now = s->runs[0].daemon > 0 ? process_rss_max(s->runs[0].daemon) : 0;
+
+	if (s->runs[0].rss < now)
+		s->runs[0].rss = now;
+	if (s->rss_max >= s->runs[0].rss)
+		return;
+	s->rss_max = s->runs[0].rss;
+	s->rss_work = work->name;
+}
+
+/* Takes over what next[i] goes on with; else all sides are made anew. */
+static void begin_work(struct sides *s, struct run *next, unsigned n, const struct arguments *a)
+{
+	bool all = n <= s->n;
+
+	for (unsigned i = 0; all && i < n; i++)
+		all = continues(&next[i], &s->runs[i]);
+	if (!all) {
+		stop_sides(s);
+		memcpy(s->runs, next, n * sizeof(*next));
+		if (!is_fresh(next)) {
+			start_sides(s->runs, n, a);
+			s->n = n;
+		}
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		s->runs[i].work = next[i].work;
+		s->runs[i].yard = next[i].yard;
+		s->runs[i].load = next[i].load;
+		s->runs[i].name = next[i].name;
+		s->runs[i].ops = next[i].ops;
+		s->runs[i].rep = 0;
+	}
+}
+
+static void do_work(
+	struct sides *s, const struct work *work, const struct arguments *a, const char *tree)
+{
+	static struct run next[MAX_SIDES];
+	unsigned n = 0, reps = a->scale->reps;
+
+	if (work->reps > 0 && work->reps < reps)
+		reps = work->reps;
+	set_up(&next[n++], work, NULL, a->scale, tree);
+	for (unsigned i = 0; i < MAX_YARDS && work->yards[i].side != RECORDFS; i++)
+		set_up(&next[n++], work, &work->yards[i], a->scale, tree);
+	begin_work(s, next, n, a);
+	for (unsigned rep = 0; rep < reps; rep++) {
+		if (is_fresh(s->runs))
+			repeat_fresh(s->runs, n, a);
+		else
+			repeat(s->runs, n, a);
+	}
+	note_memory(s, work);
+	report_work(s->runs, n, reps);
+	json_work(s->runs, n, reps);
 }
 
 static bool is_wanted(const struct work *work, const struct arguments *a)
@@ -89,6 +210,7 @@ static bool is_wanted(const struct work *work, const struct arguments *a)
 
 static void do_all(const struct arguments *a)
 {
+	static struct sides sides;
 	char tree[PATH_MAX];
 	unsigned total = 0, done = 0;
 	uint64_t begin = now_ns();
@@ -96,15 +218,18 @@ static void do_all(const struct arguments *a)
 	snprintf(tree, sizeof(tree), "%s/tree", a->dir);
 	for (unsigned i = 0; i < n_works; i++)
 		total += is_wanted(&works[i], a);
-	report_begin(a->scale, a->json);
+	report_begin(a->scale);
+	json_begin(a->scale, a->json);
 	for (unsigned i = 0; i < n_works; i++) {
 		if (!is_wanted(&works[i], a))
 			continue;
 		fprintf(stderr, "%3.0f s: %u of %u: %s\n", (double)(now_ns() - begin) / 1e9, ++done,
 			total, works[i].name);
-		do_work(&works[i], a, tree);
+		do_work(&sides, &works[i], a, tree);
 	}
-	report_end();
+	stop_sides(&sides);
+	report_memory(sides.rss_max, sides.rss_work);
+	json_end(sides.rss_max, sides.rss_work);
 }
 
 static void parse(int argc, char **argv, struct arguments *ret)

@@ -79,13 +79,14 @@ static void summarise(const struct run *r, struct sample *ret)
 {
 	size_t n = 0;
 
-	ret->rate = 0;
+	*ret = (struct sample){0};
 	for (unsigned i = 0; i < r->threads; i++) {
 		const struct worker *w = &workers[i];
 		size_t kept = w->ops < TOOK_MAX ? w->ops : TOOK_MAX;
 
 		memcpy(all_took + n, w->took, kept * sizeof(*all_took));
 		n += kept;
+		ret->ops += w->ops;
 		ret->rate += w->ops * 1e9 / (double)w->busy;
 	}
 	qsort(all_took, n, sizeof(*all_took), compare_took);

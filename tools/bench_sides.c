@@ -4,6 +4,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,10 +86,30 @@ static void make_dir(const char *path)
 		err(1, "%s", path);
 }
 
-void side_start(struct run *r, const char *base, const struct programs *programs)
+/* Starts the daemon of a side that has one. */
+static void mount_side(struct run *r, const struct programs *programs)
 {
 	char store[PATH_MAX], options[64];
 
+	snprintf(store, sizeof(store), "%s/store", r->home);
+	snprintf(options, sizeof(options), "sync=%s,cache_size=%uM",
+		r->work->durable ? "always" : "standard", CACHE_MIB);
+	if (r->side == RECORDFS) {
+		start_mount(r, (const char *[ARGUMENTS]){
+				       programs->recordfs, "-f", store, r->dir, "-o", options});
+	} else if (r->side == BINDFS) {
+		if (mkdir(store, 0755) < 0 && errno != EEXIST)
+			err(1, "%s", store);
+		start_mount(r, (const char *[ARGUMENTS]){"bindfs", "-f", store, r->dir});
+	} else if (r->side == MEMFS) {
+		start_mount(r,
+			(const char *[ARGUMENTS]){programs->memfs, r->threads == 1 ? "-s" : r->dir,
+				r->threads == 1 ? r->dir : NULL});
+	}
+}
+
+void side_start(struct run *r, const char *base, const struct programs *programs)
+{
 	for (unsigned i = 0; i <= MAX_THREADS; i++)
 		r->fd[i] = -1;
 	snprintf(r->home, sizeof(r->home), "%s/side-%d-%ld", base, (int)r->side,
@@ -99,19 +120,7 @@ void side_start(struct run *r, const char *base, const struct programs *programs
 		return;
 	snprintf(r->dir, sizeof(r->dir), "%s/mnt", r->home);
 	make_dir(r->dir);
-	snprintf(store, sizeof(store), "%s/store", r->home);
-	snprintf(options, sizeof(options), "sync=%s", r->work->durable ? "always" : "standard");
-	if (r->side == RECORDFS) {
-		start_mount(r, (const char *[ARGUMENTS]){
-				       programs->recordfs, "-f", store, r->dir, "-o", options});
-	} else if (r->side == BINDFS) {
-		make_dir(store);
-		start_mount(r, (const char *[ARGUMENTS]){"bindfs", "-f", store, r->dir});
-	} else {
-		start_mount(r,
-			(const char *[ARGUMENTS]){programs->memfs, r->threads == 1 ? "-s" : r->dir,
-				r->threads == 1 ? r->dir : NULL});
-	}
+	mount_side(r, programs);
 }
 
 static void run_program(const char *const argv[ARGUMENTS])
@@ -119,17 +128,67 @@ static void run_program(const char *const argv[ARGUMENTS])
 	wait_for(start_program(argv), argv[0]);
 }
 
-void side_stop(struct run *r)
+struct written side_written(const struct run *r)
 {
-	for (unsigned i = 0; i <= MAX_THREADS; i++)
+	return (struct written){
+		.by_process = process_written(r->daemon > 0 ? r->daemon : getpid()),
+		.to_disk = disk_written(r->home),
+	};
+}
+
+static void sync_if_counted(const struct run *r)
+{
+	if (r->work->unit == WRITTEN)
+		sync();
+}
+
+/* Nothing is open or mounted any more. Returns what side_written() was at the end. */
+static struct written let_go(struct run *r)
+{
+	struct written written;
+	siginfo_t info;
+	uint64_t rss;
+
+	for (unsigned i = 0; i <= MAX_THREADS; i++) {
 		if (r->fd[i] >= 0)
 			close(r->fd[i]);
-	if (r->db != NULL)
-		db_disconnect(r->db);
-	free(r->db);
-	if (r->daemon > 0) {
-		run_program((const char *[ARGUMENTS]){"fusermount3", "-u", r->dir});
-		wait_for(r->daemon, "the daemon");
+		r->fd[i] = -1;
 	}
+	sql_close(r);
+	if (r->daemon <= 0) {
+		sync_if_counted(r);
+		return side_written(r);
+	}
+	rss = process_rss_max(r->daemon);
+	if (r->rss < rss)
+		r->rss = rss;
+	run_program((const char *[ARGUMENTS]){"fusermount3", "-u", r->dir});
+	if (waitid(P_PID, (id_t)r->daemon, &info, WEXITED | WNOWAIT) < 0)
+		err(1, "the daemon");
+	sync_if_counted(r);
+	written = side_written(r);
+	wait_for(r->daemon, "the daemon");
+	r->daemon = 0;
+	return written;
+}
+
+void side_restart(struct run *r, const struct programs *programs, bool cold)
+{
+	let_go(r);
+	sync();
+	if (cold)
+		system_drop_caches(r->home);
+	mount_side(r, programs);
+	if (r->db != NULL)
+		sql_open(r);
+}
+
+struct written side_stop(struct run *r)
+{
+	struct written written = let_go(r);
+
+	free(r->db);
+	r->db = NULL;
 	run_program((const char *[ARGUMENTS]){"rm", "-rf", "--", r->home});
+	return written;
 }

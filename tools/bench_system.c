@@ -1,0 +1,98 @@
+/* What the kernel knows of processes, and its caches. */
+#include "bench.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define DROP_CACHES "/proc/sys/vm/drop_caches" /* for root only */
+#define OPEN_DIRS 16
+#define SECTOR 512u /* of that file, whatever the disk has */
+
+/* The number after `name` in a file of lines "name: number". */
+static uint64_t number_in(pid_t pid, const char *file, const char *name)
+{
+	char path[64], line[128];
+	unsigned long long value;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	f = fopen(path, "re");
+	if (f == NULL)
+		err(1, "%s", path);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (strncmp(line, name, strlen(name)) != 0)
+			continue;
+		if (sscanf(line + strlen(name), ": %llu", &value) != 1)
+			break;
+		fclose(f);
+		return value;
+	}
+	errx(1, "%s: no %s", path, name);
+}
+
+uint64_t process_written(pid_t pid)
+{
+	return number_in(pid, "io", "write_bytes");
+}
+
+uint64_t process_rss_max(pid_t pid)
+{
+	return number_in(pid, "status", "VmHWM") << 10;
+}
+
+static int drop_file(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	int fd;
+
+	(void)st;
+	(void)where;
+	if (type != FTW_F)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		close(fd);
+	}
+	return 0;
+}
+
+uint64_t disk_written(const char *path)
+{
+	unsigned long long sectors;
+	struct stat st;
+	char name[64];
+	FILE *f;
+	int n;
+
+	if (stat(path, &st) < 0)
+		err(1, "%s", path);
+	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/stat", major(st.st_dev),
+		minor(st.st_dev));
+	f = fopen(name, "re");
+	if (f == NULL) /* several disks, say */
+		return 0;
+	n = fscanf(f, "%*u %*u %*u %*u %*u %*u %llu", &sectors);
+	fclose(f);
+	return n == 1 ? sectors * SECTOR : 0;
+}
+
+const char *system_dropping(void)
+{
+	return access(DROP_CACHES, W_OK) == 0 ? "drop_caches" : "posix_fadvise";
+}
+
+void system_drop_caches(const char *dir)
+{
+	int fd = open(DROP_CACHES, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "3", 1) != 1)
+		nftw(dir, drop_file, OPEN_DIRS, FTW_PHYS | FTW_MOUNT);
+	if (fd >= 0)
+		close(fd);
+}
