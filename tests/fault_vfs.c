@@ -32,6 +32,11 @@ struct plan {
 
 static void (*_Atomic on_new_log)(void);
 static void (*_Atomic on_checkpoint)(void);
+static void (*_Atomic on_write)(void);
+static _Thread_local bool in_on_write;
+static atomic_bool torn_writes;
+#define KINDS 8
+static atomic_uint counts[KINDS];
 
 /* Guards the plans, and what is noted of the log. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -42,6 +47,11 @@ static bool log_dirty;
 static int fault(unsigned op)
 {
 	int rc = SQLITE_OK;
+	if (in_on_write)
+		return rc;
+	for (unsigned i = 0; i < KINDS; i++)
+		if (op & 1u << i)
+			atomic_fetch_add(&counts[i], 1);
 	pthread_mutex_lock(&lock);
 	if ((plans[0].ops & op) && plans[0].after-- <= 0) {
 		rc = plans[0].rc;
@@ -112,6 +122,35 @@ static void new_log(void)
 		fn();
 }
 
+void fault_vfs_torn(bool torn)
+{
+	torn_writes = torn;
+}
+
+unsigned fault_vfs_count(unsigned ops)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < KINDS; i++)
+		if (ops & 1u << i)
+			n += atomic_exchange(&counts[i], 0);
+	return n;
+}
+
+void fault_vfs_on_write(void (*fn)(void))
+{
+	on_write = fn;
+}
+
+static void before_write(void)
+{
+	void (*fn)(void) = on_write;
+	if (!fn || in_on_write)
+		return;
+	in_on_write = true;
+	fn();
+	in_on_write = false;
+}
+
 bool fault_vfs_log_dirty(void)
 {
 	pthread_mutex_lock(&lock);
@@ -139,9 +178,13 @@ static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
 	unsigned op = ((struct fault_file *)(void *)f)->write_op;
+	if (op)
+		before_write();
 	int rc = fault(op);
 	if (op == FAULT_LOG_WRITE && at == 0)
 		new_log();
+	if (rc && torn_writes && n > 1)
+		(void)real_of(f)->pMethods->xWrite(real_of(f), from, n / 2, at);
 	return rc ? rc : real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
 }
 

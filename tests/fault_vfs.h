@@ -35,6 +35,16 @@ int fault_vfs_disarm(void);
 /* How many there were so far. */
 int fault_vfs_hits(void);
 
+/* A write that fails writes its first half before that. */
+void fault_vfs_torn(bool torn);
+
+/* Operations of the kinds in `ops`, failed or not, since the last call. */
+unsigned fault_vfs_count(unsigned ops);
+
+/* Calls `fn` before each write to the log or the database; NULL: no more. Nothing that `fn` does in
+ * its thread counts, fails or calls it. */
+void fault_vfs_on_write(void (*fn)(void));
+
 /* Calls `fn` when the log is about to be written from its start, and when what kept it from that
  * was let go; NULL: no more. */
 void fault_vfs_on_new_log(void (*fn)(void));

@@ -1,6 +1,7 @@
 /* Connections, prepared statements, and SQLite's errors as ours. */
 
 #include "sqlite_internal.h"
+#include "sqlite_vfs.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -158,7 +159,7 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 	if (uri)
 		r = sq_errno(sqlite3_open_v2(uri, &c->db, flags | SQLITE_OPEN_URI, NULL));
 	else if (r == 0)
-		r = sq_errno(sqlite3_open_v2(s->path, &c->db, flags, NULL));
+		r = sq_errno(sqlite3_open_v2(s->path, &c->db, flags, sq_vfs_name()));
 	sqlite3_free(uri);
 	if (r == 0) {
 		c->busy_timeout_ns = s->busy_timeout_ms * INT64_C(1000000);

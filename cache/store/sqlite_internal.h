@@ -9,6 +9,7 @@
  *	sqlite_trigger_log.c triggers that log what SQL clients change
  *	sqlite_conn.c        connections, statements (sqlite_statements.h), errors
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
+ *	sqlite_vfs.c         writing the log in large pieces
  *	sqlite_busy.c        waiting for other processes
  *	sqlite_log.c         the log: who may start it anew, and when
  *	sqlite_keeper.c      the thread that checkpoints and gives space back

@@ -11,6 +11,7 @@
  */
 
 #include "sqlite_internal.h"
+#include "sqlite_vfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -282,7 +283,7 @@ static void open_file(struct sqlite_store *s)
 	s->file = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	s->plain_file = s->file >= 0 &&
 			sq_file_control(s->writer, SQLITE_FCNTL_VFS_POINTER, &vfs) == 0 && vfs &&
-			strcmp(vfs->zName, "unix") == 0;
+			strcmp(sq_vfs_below(vfs)->zName, "unix") == 0;
 }
 
 int sq_keeper_start(struct sqlite_store *s)

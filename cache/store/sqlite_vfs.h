@@ -1,0 +1,18 @@
+/*
+ * A VFS for SQLite that writes the log (WAL) in large pieces; see sqlite_vfs.c.
+ */
+#pragma once
+
+#include "compiler.h"
+
+struct sqlite3_vfs;
+
+/* The most that one write to the log holds, and so the most that waits in memory. */
+#define SQ_VFS_GATHER 126976
+
+/* The name of such a VFS over the one that is SQLite's default now; registered for good when it is
+ * asked for first. NULL, which names the default: no memory for it. */
+const char *sq_vfs_name(void) MUST_CHECK;
+
+/* The VFS that does the work for one of ours; any other: itself. */
+const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs) MUST_CHECK NONNULL(1);
