@@ -226,5 +226,5 @@ struct change make_link(uint64_t ino, uint64_t dir, const char *name)
 
 struct change make_reap(uint64_t ino)
 {
-	return (struct change){.kind = CHANGE_REAP, .reap = {ino, false}};
+	return (struct change){.kind = CHANGE_REAP, .reap = {.ino = ino}};
 }

@@ -204,7 +204,8 @@ struct change_removexattr {
  */
 struct change_reap {
 	uint64_t ino;
-	bool more; /* result: not finished, ask again */
+	bool more;     /* result: not finished, ask again */
+	uint32_t rows; /* of data to delete at most; 0: as many as the store sees fit */
 };
 
 /* Most inodes that one change alters: an exchange of two entries of two directories. */

@@ -459,10 +459,31 @@ int sq_apply_rename(struct sqlite_store *s, struct change *ch)
 
 /* -- reap ----------------------------------------------------------------------------------- */
 
-/* What is left of an inode without data. */
-static int delete_inode(struct sq_conn *c, uint64_t ino)
+/* The data of an inode, up to `rows` rows of it, and its holes. What its row says is not there is
+ * not looked for. */
+static int delete_data(struct sq_conn *c, struct sq_inode *i, unsigned rows, bool *ret_more)
 {
-	int r = sq_exec(sq_query(c, SQ_XATTR_DELETE_ALL, "u", ino));
+	const uint64_t last = ((uint64_t)1 << SQ_BLOCK_BITS) - 1;
+	const uint64_t ino = i->attr.ino;
+	bool dense = i->stored == sq_blocks_of(i->attr.size) && i->reserved == 0;
+	int r = 0;
+	*ret_more = false;
+	if (i->stored > rows) /* a row has one block or more */
+		r = sq_blocks_delete(c, i, 0, last, rows, ret_more);
+	else if (i->stored > 0)
+		r = sq_exec(sq_query(c, SQ_BLOCK_DELETE, "ii", sq_key(ino, 0), sq_key(ino, last)));
+	if (r == 0 && !*ret_more && !dense)
+		r = sq_holes_cut(c, i, 0, last);
+	return r;
+}
+
+/* What is left of an inode without data. */
+static int delete_inode(struct sq_conn *c, const struct sq_inode *i)
+{
+	uint64_t ino = i->attr.ino;
+	int r = 0;
+	if (i->attr.flags & STORE_ATTR_XATTRS)
+		r = sq_exec(sq_query(c, SQ_XATTR_DELETE_ALL, "u", ino));
 	if (r == 0)
 		r = exec_one(c, sq_query(c, SQ_INODE_DELETE, "u", ino));
 	if (r == 0)
@@ -472,7 +493,6 @@ static int delete_inode(struct sq_conn *c, uint64_t ino)
 
 int sq_apply_reap(struct sqlite_store *s, struct change *ch)
 {
-	const uint64_t last = ((uint64_t)1 << SQ_BLOCK_BITS) - 1;
 	struct sq_conn *c = s->writer;
 	struct sq_inode i;
 	int r = sq_inode_load(c, ch->reap.ino, &i);
@@ -480,23 +500,20 @@ int sq_apply_reap(struct sqlite_store *s, struct change *ch)
 		return r == -ESTALE ? -ENOENT : r;
 	if (i.attr.nlink > 0)
 		return -EBUSY;
+	unsigned rows = ch->reap.rows && ch->reap.rows < REAP_ROWS ? ch->reap.rows : REAP_ROWS;
 	bool more = false;
 	r = sq_orphan_release(s, i.attr.ino);
 	if (r <= 0) {
 		ch->reap.more = false;
 		return r;
 	}
-	r = 0;
-	if (S_ISREG(i.attr.mode))
-		r = sq_blocks_delete(c, &i, 0, last, REAP_ROWS, &more);
-	if (r == 0 && !more && S_ISREG(i.attr.mode))
-		r = sq_holes_cut(c, &i, 0, last);
+	r = S_ISREG(i.attr.mode) ? delete_data(c, &i, rows, &more) : 0;
 	if (r < 0)
 		return r;
 	if (more) {
 		r = save(c, ch, &i);
 	} else {
-		r = delete_inode(c, i.attr.ino);
+		r = delete_inode(c, &i);
 		i.attr.ctime = ch->now;
 		i.attr.version++;
 		sq_touched(ch, &i);
