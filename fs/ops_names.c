@@ -41,10 +41,14 @@ static int look_up(struct fs *fs, uint64_t parent, const char *name, struct stor
 {
 	for (int i = 0;; i++) {
 		int r;
-		if (strcmp(name, ".") == 0) /* of a file handle (NFS): any inode, a file as well */
+		if (strcmp(name, ".") ==
+			0) { /* of a file handle (NFS): any inode, a file as well */
 			r = store_getattr(fs->store, parent, attr);
-		else
+			if (r == 0 && attr->nlink == 0)
+				r = -ESTALE; /* the kernel does not know it: it is being deleted */
+		} else {
 			r = store_lookup(fs->store, parent, name, strlen(name), attr);
+		}
 		if (r == 0)
 			r = inodes_lookup(fs->inodes, attr->ino);
 		if (r < 0 || i == LOOKUP_TRIES || !reply_outdated(fs))

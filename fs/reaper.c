@@ -7,8 +7,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Inodes of one transaction. */
-#define BATCH 16u
+/* Inodes of one transaction, at most, and rows of data that it deletes of all of them: who wants to
+ * write meanwhile waits for it. */
+#define BATCH 64u
+#define BATCH_ROWS 1024u
+
+/* How long, in nanoseconds, the first of a batch waits for others: alone, each would cost whoever
+ * removes names a transaction more. */
+#define GATHER 10000000
 
 /* How long to leave a store alone that could delete nothing of a batch, in nanoseconds. */
 #define RETRY_AFTER 1000000000
@@ -20,9 +26,13 @@ struct reaper {
 
 	pthread_mutex_t lock; /* over all below; never held while the store works */
 	pthread_cond_t work;
-	uint64_t *queue; /* ring of REAPER_QUEUE_MAX */
+	pthread_cond_t reaped; /* a batch of the thread's is through */
+	uint64_t *queue;       /* ring of REAPER_QUEUE_MAX */
 	size_t first;
 	size_t n;
+	int64_t due;	  /* with n > 0: when to stop gathering */
+	bool busy;	  /* the thread has a batch in hand */
+	uint64_t batches; /* of the thread, that have deleted something */
 	bool stop;
 	int64_t give_up; /* with stop: when to leave the rest */
 };
@@ -34,29 +44,39 @@ static bool may_retry(int result)
 	       result != -EROFS;
 }
 
-/* One piece of each; keeps in inos[] those that have more, and returns how many. Those that failed
- * but may be tried again are in failed[]. */
-static size_t reap(struct reaper *r, uint64_t *inos, size_t n, uint64_t *failed, size_t *ret_n)
+/* What became of a batch. */
+struct outcome {
+	size_t n_more; /* have more to be deleted: they are in inos[] */
+	size_t n_failed;
+	uint64_t failed[BATCH]; /* but may be tried again */
+	bool deleted;		/* something was */
+};
+
+/* One piece of each. */
+static void reap(struct reaper *r, uint64_t *inos, size_t n, struct outcome *ret)
 {
 	struct change changes[BATCH];
 	struct change *all[BATCH] = {0};
 	for (size_t i = 0; i < n; i++) {
-		changes[i] = (struct change){
-			.kind = CHANGE_REAP, .now = clock_wall(), .reap.ino = inos[i]};
+		changes[i] = (struct change){.kind = CHANGE_REAP,
+			.now = clock_wall(),
+			.reap = {.ino = inos[i], .rows = BATCH_ROWS / (unsigned)n}};
 		all[i] = &changes[i];
 	}
 	store_apply(r->store, all, n, false);
-	size_t left = 0, n_failed = 0;
+	ret->n_more = ret->n_failed = 0;
+	ret->deleted = false;
 	for (size_t i = 0; i < n; i++) {
 		if (may_retry(changes[i].result))
-			failed[n_failed++] = inos[i];
-		else if (changes[i].result == 0 && changes[i].reap.more)
-			inos[left++] = inos[i];
-		else if (changes[i].result == 0 && changes[i].n_touched == 0)
+			ret->failed[ret->n_failed++] = inos[i];
+		if (changes[i].result < 0)
+			continue;
+		if (changes[i].reap.more)
+			inos[ret->n_more++] = inos[i];
+		else if (changes[i].n_touched == 0)
 			atomic_store(&r->left_some, true);
+		ret->deleted |= changes[i].n_touched > 0;
 	}
-	*ret_n = n_failed;
-	return left;
 }
 
 static bool out_of_time(struct reaper *r)
@@ -71,36 +91,56 @@ static bool enqueue(struct reaper *r, uint64_t ino)
 {
 	if (r->n == REAPER_QUEUE_MAX)
 		return false;
+	if (r->n == 0)
+		r->due = clock_monotonic() + GATHER;
 	r->queue[(r->first + r->n) % REAPER_QUEUE_MAX] = ino;
 	r->n++;
 	return true;
 }
 
-/* Puts what failed at the end of the queue, if there is room and time for that: otherwise it stays
- * an orphan, which the next mount finds. Waits a while if nothing worked. */
-static void put_back(struct reaper *r, const uint64_t *failed, size_t n, bool nothing_worked)
+static size_t dequeue(struct reaper *r, uint64_t *inos, size_t n)
 {
-	struct timespec until = clock_timespec(clock_monotonic() + RETRY_AFTER);
-	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < n && !r->stop; i++)
-		(void)enqueue(r, failed[i]);
-	int late = 0;
-	while (nothing_worked && !r->stop && !late)
-		late = pthread_cond_timedwait(&r->work, &r->lock, &until);
-	pthread_mutex_unlock(&r->lock);
-}
-
-/* Fills inos[] up to BATCH from the queue; waits while there is nothing at all to do. */
-static size_t take(struct reaper *r, uint64_t *inos, size_t n)
-{
-	pthread_mutex_lock(&r->lock);
-	while (!n && !r->n && !r->stop)
-		pthread_cond_wait(&r->work, &r->lock);
 	while (n < BATCH && r->n) {
 		inos[n++] = r->queue[r->first];
 		r->first = (r->first + 1) % REAPER_QUEUE_MAX;
 		r->n--;
 	}
+	return n;
+}
+
+/* Puts what failed at the end of the queue, if there is room and time for that: otherwise it stays
+ * an orphan, which the next mount finds. */
+static void put_back(struct reaper *r, const struct outcome *o)
+{
+	for (size_t i = 0; i < o->n_failed && !r->stop; i++)
+		(void)enqueue(r, o->failed[i]);
+}
+
+/* Nothing works at the moment. */
+static void rest(struct reaper *r)
+{
+	struct timespec until = clock_timespec(clock_monotonic() + RETRY_AFTER);
+	int late = 0;
+	while (!r->stop && !late)
+		late = pthread_cond_timedwait(&r->work, &r->lock, &until);
+}
+
+/* Fills inos[] up to BATCH from the queue; waits while there is nothing at all to do, and while
+ * more may come. */
+static size_t take(struct reaper *r, uint64_t *inos, size_t n)
+{
+	pthread_mutex_lock(&r->lock);
+	while (!n && r->n < BATCH && !r->stop) {
+		if (r->n && clock_monotonic() >= r->due)
+			break;
+		struct timespec until = clock_timespec(r->due);
+		if (r->n)
+			pthread_cond_timedwait(&r->work, &r->lock, &until);
+		else
+			pthread_cond_wait(&r->work, &r->lock);
+	}
+	n = dequeue(r, inos, n);
+	r->busy = n > 0;
 	pthread_mutex_unlock(&r->lock);
 	return n;
 }
@@ -108,15 +148,31 @@ static size_t take(struct reaper *r, uint64_t *inos, size_t n)
 static void *run(void *arg)
 {
 	struct reaper *r = arg;
-	uint64_t inos[BATCH], failed[BATCH];
-	size_t n = 0, n_failed;
+	uint64_t inos[BATCH];
+	struct outcome o;
+	size_t n = 0;
 	while ((n = take(r, inos, n)) > 0 && !out_of_time(r)) {
-		size_t tried = n;
-		n = reap(r, inos, n, failed, &n_failed);
-		if (n_failed)
-			put_back(r, failed, n_failed, n_failed == tried);
+		reap(r, inos, n, &o);
+		pthread_mutex_lock(&r->lock);
+		put_back(r, &o);
+		r->busy = o.n_more > 0;
+		r->batches += o.deleted;
+		pthread_cond_broadcast(&r->reaped);
+		if (o.n_failed == n)
+			rest(r);
+		pthread_mutex_unlock(&r->lock);
+		n = o.n_more;
 	}
 	return NULL;
+}
+
+static void destroy(struct reaper *r)
+{
+	pthread_cond_destroy(&r->work);
+	pthread_cond_destroy(&r->reaped);
+	pthread_mutex_destroy(&r->lock);
+	free(r->queue);
+	free(r);
 }
 
 int reaper_start(struct store *store, struct reaper **ret)
@@ -132,12 +188,10 @@ int reaper_start(struct store *store, struct reaper **ret)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->work, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&r->reaped, NULL);
 	int error = r->queue ? pthread_create(&r->thread, NULL, run, r) : ENOMEM;
 	if (error) {
-		pthread_cond_destroy(&r->work);
-		pthread_mutex_destroy(&r->lock);
-		free(r->queue);
-		free(r);
+		destroy(r);
 		return -error;
 	}
 	*ret = r;
@@ -146,14 +200,50 @@ int reaper_start(struct store *store, struct reaper **ret)
 
 void reaper_add(struct reaper *r, uint64_t ino)
 {
-	uint64_t failed;
-	size_t n_failed;
+	struct outcome o;
 	pthread_mutex_lock(&r->lock);
 	bool full = !enqueue(r, ino);
-	pthread_cond_signal(&r->work);
+	/* It sleeps until the first one comes, and then until there are enough. */
+	if (r->n == 1 || r->n == BATCH)
+		pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
-	while (full && reap(r, &ino, 1, &failed, &n_failed))
-		;
+	do {
+		if (full)
+			reap(r, &ino, 1, &o);
+	} while (full && o.n_more);
+}
+
+/* One batch on this thread. */
+static bool help(struct reaper *r)
+{
+	uint64_t inos[BATCH];
+	struct outcome o = {.deleted = false};
+	bool deleted = false;
+	pthread_mutex_lock(&r->lock);
+	size_t n = dequeue(r, inos, 0);
+	pthread_mutex_unlock(&r->lock);
+	for (; n > 0; n = o.n_more) {
+		reap(r, inos, n, &o);
+		deleted |= o.deleted;
+		pthread_mutex_lock(&r->lock);
+		put_back(r, &o);
+		pthread_cond_signal(&r->work);
+		pthread_mutex_unlock(&r->lock);
+	}
+	return deleted;
+}
+
+bool reaper_help(struct reaper *r)
+{
+	if (help(r))
+		return true;
+	pthread_mutex_lock(&r->lock);
+	uint64_t before = r->batches;
+	if (r->busy)
+		pthread_cond_wait(&r->reaped, &r->lock);
+	bool deleted = r->batches != before;
+	pthread_mutex_unlock(&r->lock);
+	return deleted;
 }
 
 bool reaper_left_some(struct reaper *r)
@@ -171,9 +261,6 @@ struct reaper *reaper_stop(struct reaper *r, int64_t patience)
 	pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
-	pthread_cond_destroy(&r->work);
-	pthread_mutex_destroy(&r->lock);
-	free(r->queue);
-	free(r);
+	destroy(r);
 	return NULL;
 }

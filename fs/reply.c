@@ -118,6 +118,9 @@ int reply_apply_durably(struct fs *fs, struct change *c, bool durable)
 	uint64_t ino = subject(c);
 	inodes_state(fs->inodes, ino, page_state_begin, 0);
 	int r = store_apply_one(fs->store, c, durable);
+	while (r == -ENOSPC && !c->doubtful &&
+		reaper_help(fs->reaper)) /* deleted already, but not given back */
+		r = store_apply_one(fs->store, c, durable);
 	for (unsigned i = 0; r == 0 && i < c->n_touched; i++)
 		inodes_state(
 			fs->inodes, c->touched[i].ino, page_state_changed, c->touched[i].version);

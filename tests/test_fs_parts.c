@@ -245,6 +245,94 @@ static void what_failed_is_tried_again(void **state)
 	kit_free(k);
 }
 
+/* Holds up the first batch until the test has added all. */
+static int hold_the_first(struct script *s)
+{
+	atomic_bool *go = s->arg;
+	while (atomic_load(&s->calls[SCRIPT_APPLY]) == 1 && !atomic_load(go))
+		sched_yield();
+	return 0;
+}
+
+static void make_orphans(struct kit *k, uint64_t *inos, unsigned n)
+{
+	k->unwatched = true;
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(kit_create(k, 1, "x", S_IFREG | 0644, &inos[i]), 0);
+		assert_int_equal(kit_unlink(k, 1, "x"), 0);
+	}
+}
+
+static void many_are_deleted_at_once(void **state)
+{
+	(void)state;
+	struct kit *k = kit_new(model_store_new());
+	struct script script;
+	struct reaper *r = NULL;
+	struct store_attr attr;
+	atomic_bool go = false;
+	uint64_t inos[201];
+	script_init(&script, k->store);
+	script.before[SCRIPT_APPLY] = hold_the_first;
+	script.arg = &go;
+	make_orphans(k, inos, ARRAY_LEN(inos));
+	/* One of them has a name again by the time it is its turn. */
+	struct change link = {
+		.kind = CHANGE_LINK, .link = {.ino = inos[100], .parent = 1, .name = {"again", 5}}};
+	assert_int_equal(reaper_start(&script.store, &r), 0);
+	reaper_add(r, inos[0]);
+	while (atomic_load(&script.calls[SCRIPT_APPLY]) == 0)
+		sched_yield();
+	for (unsigned i = 1; i < ARRAY_LEN(inos); i++)
+		reaper_add(r, inos[i]);
+	assert_int_equal(store_apply_one(k->store, &link, false), 0);
+	atomic_store(&go, true);
+	r = reaper_stop(r, INT64_MAX / 2);
+	assert_int_equal(script.calls[SCRIPT_APPLY], 1 + 4); /* 1, 64, 64, 64, 8 */
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
+		assert_int_equal(store_getattr(k->store, inos[i], &attr), i == 100 ? 0 : -ESTALE);
+	kit_free(k);
+}
+
+static int take_long(struct script *s)
+{
+	(void)s;
+	for (unsigned i = 0; i < 1000; i++)
+		sched_yield();
+	return 0;
+}
+
+static void who_needs_space_need_not_wait(void **state)
+{
+	(void)state;
+	struct kit *k = kit_new(model_store_new());
+	struct script script;
+	struct reaper *r = NULL;
+	struct store_attr attr;
+	uint64_t inos[100];
+	script_init(&script, k->store);
+	make_orphans(k, inos, ARRAY_LEN(inos));
+	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_false(reaper_help(r));
+	script.before[SCRIPT_APPLY] = take_long; /* so some may be in the thread's hands */
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
+		reaper_add(r, inos[i]);
+	while (reaper_help(r))
+		;
+	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
+		assert_int_equal(store_getattr(k->store, inos[i], &attr), -ESTALE);
+	/* What cannot be deleted is no help, for as long as one asks. */
+	make_orphans(k, inos, 1);
+	script.before[SCRIPT_APPLY] = fail_always;
+	reaper_add(r, inos[0]);
+	assert_false(reaper_help(r));
+	script.before[SCRIPT_APPLY] = NULL;
+	while (store_getattr(k->store, inos[0], &attr) == 0)
+		(void)!reaper_help(r);
+	r = reaper_stop(r, INT64_MAX / 2);
+	kit_free(k);
+}
+
 static void only_posix_errnos_get_out(void **state)
 {
 	(void)state;
@@ -342,6 +430,8 @@ int main(void)
 		cmocka_unit_test(a_drop_can_come_before_an_answer),
 		cmocka_unit_test(orphans_are_deleted),
 		cmocka_unit_test(what_failed_is_tried_again),
+		cmocka_unit_test(many_are_deleted_at_once),
+		cmocka_unit_test(who_needs_space_need_not_wait),
 		cmocka_unit_test(only_posix_errnos_get_out),
 		cmocka_unit_test(the_log_is_not_flooded),
 		cmocka_unit_test(init_is_completed_with_what_was_offered),
