@@ -11,6 +11,7 @@
 #include "options.h"
 #include "reaper.h"
 #include "renames.h"
+#include "room.h"
 
 #include <stdatomic.h>
 
@@ -22,6 +23,7 @@ struct fs {
 	struct notify *notify;
 	struct reaper *reaper;
 	struct renames *renames;
+	struct room *room;
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;

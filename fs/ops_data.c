@@ -5,6 +5,7 @@
  * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
  * and where the drop would wait for the answer, behind it. See notify.h.
  */
+#include "loop.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -103,8 +104,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		end = (first + count) * STORE_BLOCK_SIZE;
 	}
 	struct store_span span;
+	room_enter(fs->room, size, loop_may_block);
 	int r = store_read(fs->store, ino, first, (uint32_t)count, &span);
 	if (r < 0) {
+		room_leave(fs->room, size);
 		reply_log_failure(fs, OP_READ, ino, off, r);
 		reply_error(req, OP_READ, r);
 		return;
@@ -113,6 +116,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	reply_filling(fs, ino, &span.attr, span.ttl_left, size);
 	reply_span(req, ino, &span, start, end);
 	store_span_release(&span);
+	room_leave(fs->room, size);
 }
 
 /* The kernel still believes in setuid and setgid bits which the change has cleared. */

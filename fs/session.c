@@ -102,6 +102,9 @@ static void process(void *arg, void *buf)
 	struct session *s = arg;
 	reply_begin(&s->fs);
 	fuse_session_process_buf(s->se, buf);
+	const struct fuse_buf *done = buf;
+	if (done->mem)
+		room_received(done->mem, done->size);
 }
 
 static void free_buf(void *arg, void *buf)
@@ -201,6 +204,8 @@ static int open_store(struct session *s)
 	if (r == 0)
 		r = renames_new(&s->fs.renames);
 	if (r == 0)
+		r = room_new(&s->fs.room);
+	if (r == 0)
 		r = reaper_start(s->fs.store, &s->fs.reaper);
 	if (r < 0)
 		return fail(s, r, "cannot start: %s", strerror(-r));
@@ -261,6 +266,7 @@ static void stop(struct session *s)
 		reap_rest(s);
 	s->fs.reaper = reaper_stop(s->fs.reaper, REAP_PATIENCE);
 	s->fs.store = store_close(s->fs.store);
+	s->fs.room = room_free(s->fs.room);
 	s->fs.renames = renames_free(s->fs.renames);
 	s->fs.inodes = inodes_free(s->fs.inodes);
 }

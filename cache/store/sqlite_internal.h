@@ -8,6 +8,7 @@
  *	sqlite_trigger.c     triggers that make them writable
  *	sqlite_trigger_log.c triggers that log what SQL clients change
  *	sqlite_conn.c        connections, statements (sqlite_statements.h), errors
+ *	sqlite_pool.c        connections that read
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
  *	sqlite_vfs.c         writing the log in large pieces
  *	sqlite_busy.c        waiting for other processes
@@ -190,7 +191,10 @@ struct sqlite_store {
 	volatile uint32_t *log_index; /* constant once open */
 
 	pthread_mutex_t pool;
+	pthread_cond_t pool_free; /* there is an idle one, or room for one more */
 	struct sq_conn *idle;
+	unsigned readers; /* idle or in use */
+	unsigned pool_waiting;
 
 	pthread_mutex_t wake;
 	pthread_cond_t woken;
@@ -259,10 +263,19 @@ int sq_scalar(sqlite3_stmt *st, int64_t *ret) MUST_CHECK NONNULL(2);
  */
 uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r) NONNULL(1, 3);
 
+/* -- sqlite_pool.c ------------------------------------------------------------------------- */
+
+/* Connections that read at the same time; more than that would only cost memory,
+ * docs/architecture.md has the sum. */
+#define SQ_READERS_MAX 8u
+
 /* A reader from the pool, inside of a read transaction: one committed state until sq_read_end(),
  * which takes NULL. */
 int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
 void sq_read_end(struct sqlite_store *s, struct sq_conn *c) NONNULL(1);
+
+/* Closes those that are idle, which must be all. */
+void sq_readers_close(struct sqlite_store *s) NONNULL(1);
 
 /* -- sqlite_schema.c ----------------------------------------------------------------------- */
 

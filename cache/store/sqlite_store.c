@@ -102,11 +102,7 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 static void free_store(struct sqlite_store *s)
 {
 	sq_keeper_stop(s);
-	while (s->idle) {
-		struct sq_conn *c = s->idle;
-		s->idle = c->next;
-		sq_conn_close(c);
-	}
+	sq_readers_close(s);
 	s->watcher = sq_conn_close(s->watcher);
 	sq_notice_close(s);
 	sq_log_close(s);
@@ -115,6 +111,7 @@ static void free_store(struct sqlite_store *s)
 	/* Not before: closing any descriptor of a file gives up all locks that SQLite has on it. */
 	if (s->file >= 0)
 		close(s->file);
+	pthread_cond_destroy(&s->pool_free);
 	pthread_cond_destroy(&s->woken);
 	pthread_mutex_destroy(&s->wake);
 	pthread_mutex_destroy(&s->pool);
@@ -194,6 +191,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->woken, &monotonic);
+	pthread_cond_init(&s->pool_free, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&s->watch, NULL);
 	pthread_mutex_init(&s->turn, NULL);
