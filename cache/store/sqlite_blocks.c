@@ -182,28 +182,48 @@ struct extent {
 	bool has_sums;
 };
 
-/* Overwrites a part of a column. It keeps its length, and the pages beside are not even read. */
-static int patch_column(struct sq_conn *c, int64_t key, const char *column, const void *bytes,
-	size_t len, size_t at)
-{
-	sqlite3_blob *blob = NULL;
-	int rc = sqlite3_blob_open(c->db, "main", "block", column, key, 1, &blob);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_blob_write(blob, bytes, (int)len, (int)at);
-	int closed = sqlite3_blob_close(blob);
-	return sq_errno(rc == SQLITE_OK ? closed : rc);
-}
-
 /* Puts a run over blocks of another one, which has all of them and does not change its length. */
 static int patch_run(
 	struct sq_conn *c, uint64_t ino, const struct extent *into, const struct sq_run *new)
 {
 	int64_t key = sq_key(ino, into->first);
 	size_t at = (size_t)(new->first - into->first);
-	int r = patch_column(c, key, "data", new->data, new->len, at * STORE_BLOCK_SIZE);
+	int r = sq_batch_patch_data(c, key, new->data, new->len, at * STORE_BLOCK_SIZE);
 	if (r == 0 && into->has_sums)
-		r = patch_column(c, key, "sums", new->sums, (size_t) new->count * 8, at * 8);
+		r = sq_batch_patch_sums(c, key, new->sums, (size_t) new->count * 8, at * 8);
 	return r;
+}
+
+/* The row that a statement with columns key, length(data), sums IS NOT NULL is on. */
+static int extent_columns(sqlite3_stmt *st, struct extent *ret)
+{
+	ret->first = sq_key_block(sqlite3_column_int64(st, 0));
+	ret->len = (size_t)sqlite3_column_int64(st, 1);
+	ret->count = run_count(ret->first, (int64_t)ret->len);
+	ret->has_sums = sqlite3_column_int(st, 2) != 0;
+	return ret->count == 0 ? -EIO : 0;
+}
+
+/* The runs that have blocks in [first, last], which lie in one chunk; returns how many. From the
+ * last one to the first one, so that a row that has all of them is the only one that is looked at.
+ */
+static int find_in_chunk(
+	struct sq_conn *c, uint64_t ino, uint64_t first, uint64_t last, struct extent *ret)
+{
+	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_IN_CHUNK, "ii",
+		sq_key(ino, first - first % SQ_RUN_MAX), sq_key(ino, last));
+	int found = 0, r;
+	while ((r = sq_step(st)) == 1) {
+		struct extent *e = &ret[found];
+		r = extent_columns(st, e);
+		if (r == 0 && e->first + e->count > first)
+			found++;
+		if (r < 0 || e->first <= first || found == SQ_RUN_MAX) {
+			sq_done(st);
+			break;
+		}
+	}
+	return r < 0 ? r : found;
 }
 
 /* The runs that have blocks in [first, last], up to n of them; returns how many. */
@@ -214,13 +234,11 @@ static int find_runs(
 		sq_key(ino, first - first % SQ_RUN_MAX), sq_key(ino, first), sq_key(ino, last));
 	int found = 0, r;
 	while ((r = sq_step(st)) == 1) {
-		struct extent e = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
-		e.len = (size_t)sqlite3_column_int64(st, 1);
-		e.count = run_count(e.first, (int64_t)e.len);
-		e.has_sums = sqlite3_column_int(st, 2) != 0;
-		if (e.count == 0) {
+		struct extent e;
+		r = extent_columns(st, &e);
+		if (r < 0) {
 			sq_done(st);
-			return -EIO;
+			return r;
 		}
 		if (e.first + e.count <= first)
 			continue;
@@ -292,9 +310,13 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 			sq_sum(ino, first + b, data + (size_t)b * STORE_BLOCK_SIZE,
 				sq_run_block_len(&run, b)));
 	uint64_t last = first + run.count - 1;
-	int n = find_runs(c, ino, first, last, runs, SQ_RUN_MAX);
-	if (n == 1 && runs[0].count > run.count && can_patch(&runs[0], &run))
+	int n = find_in_chunk(c, ino, first, last, runs);
+	if (n == 1 && runs[0].first == first && runs[0].len == len)
+		return sq_exec(sq_query(c, SQ_BLOCK_SET, "ibb", sq_key(ino, first),
+			(const void *)sums, (size_t)8 * run.count, (const void *)data, len));
+	if (n == 1 && can_patch(&runs[0], &run))
 		return patch_run(c, ino, &runs[0], &run);
+	c->batch.grows = true;
 	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
 	if (r == 0)
 		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);

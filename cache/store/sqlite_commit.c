@@ -1,9 +1,16 @@
 /*
- * Transactions: a batch of changes becomes one, each change under a savepoint of its own.
+ * Transactions: a batch of changes becomes one.
+ *
+ * A savepoint for each change would cost a copy of every page that it alters, so there is none at
+ * first: most changes that fail do so before they have altered anything. (SQLite counts rows that
+ * were changed; what it does not count is in sq_batch_changes().)
  *
  * What can go wrong, and what is done:
  *
- *   a change is refused (EEXIST, ...)     its savepoint is rolled back, the others go on
+ *   a change is refused (EEXIST, ...)     nothing was altered, the others go on
+ *   it is refused halfway, the store      the transaction is rolled back, and the batch is tried
+ *   fails, or the batch makes the store   again with a savepoint for each change, which is rolled
+ *   exceed its limit                      back when that fails; the others go on
  *   SQLite gave up the whole transaction, the batch is tried again one change at a time, so that
  *   or the space for it cannot be had     only those fail that must
  *   the log could not be extended         the log is moved into the database, for which space is
@@ -76,6 +83,7 @@ int sq_synchronous(struct sqlite_store *s, int level)
 
 void sq_rollback(struct sq_conn *c)
 {
+	sq_batch_drop(c);
 	if (!sqlite3_get_autocommit(c->db) && sq_exec(sq_query(c, SQ_ROLLBACK, "")) < 0)
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 }
@@ -186,48 +194,100 @@ static int check_limit(struct sqlite_store *s)
 	return (uint64_t)(pages - unused) > s->max_pages ? -ENOSPC : 0;
 }
 
-/* Applies one change, alone if it fails. -EAGAIN: the whole transaction is lost. */
-static int apply_one(struct sqlite_store *s, struct change *ch, bool savepoint)
+/* One change alone fails for that. */
+static void within_limit(struct sqlite_store *s, struct change *ch)
 {
-	set_result(ch, -EIO, false); /* of an attempt before this one */
-	int r = savepoint ? sq_exec(sq_query(s->writer, SQ_SAVEPOINT, "")) : 0;
-	if (r == 0)
-		r = dispatch(s, ch);
-	if (r == 0)
-		r = sq_log_change(s, ch);
-	if (r == 0 && change_needs_space(ch))
-		r = check_limit(s);
-	if (sqlite3_get_autocommit(s->writer->db)) {
-		set_result(ch, r < 0 ? r : -EIO, false);
-		return -EAGAIN;
-	}
-	set_result(ch, r, false);
-	if (!savepoint)
-		return 0;
-	if (r < 0 && sq_exec(sq_query(s->writer, SQ_ROLLBACK_TO, "")) < 0)
-		return -EAGAIN;
-	return sq_exec(sq_query(s->writer, SQ_RELEASE, "")) < 0 ? -EAGAIN : 0;
+	int r = ch->result == 0 && change_needs_space(ch) ? check_limit(s) : 0;
+	if (r < 0)
+		set_result(ch, r, false);
 }
 
-static int apply_all(struct sqlite_store *s, struct change *const *changes, size_t n)
+/* Is it about the change? Then SQLite has refused nothing, and left nothing half done. */
+static bool is_answer(int r)
 {
-	size_t creates = 0, good = 0;
-	bool needs_space = false;
-	for (size_t i = 0; i < n; i++)
-		creates += changes[i]->kind == CHANGE_CREATE;
-	int r = creates ? reserve_inos(s, creates) : 0;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = apply_one(s, changes[i], n > 1);
-		if (r < 0)
-			return n > 1 ? r : changes[i]->result;
-		if (changes[i]->result == 0) {
-			good++;
-			needs_space |= change_needs_space(changes[i]);
-		}
-	}
+	return r != -EIO && r != -ENOMEM && r != -ENOSPC && r != -EROFS;
+}
+
+/* Applies one change. -EAGAIN: the whole transaction is lost. */
+static int apply_one(struct sqlite_store *s, struct change *ch)
+{
+	set_result(ch, -EIO, false); /* of an attempt before this one */
+	int r = dispatch(s, ch);
+	if (r == 0)
+		r = sq_log_change(s, ch);
+	bool lost = sqlite3_get_autocommit(s->writer->db);
+	set_result(ch, lost && r == 0 ? -EIO : r, false);
+	return lost ? -EAGAIN : 0;
+}
+
+static int apply_alone(struct sqlite_store *s, struct change *ch)
+{
+	if (apply_one(s, ch) < 0)
+		return ch->result;
+	within_limit(s, ch);
+	return 0;
+}
+
+/* The same with a savepoint: it is undone alone when it fails. */
+static int apply_careful(struct sqlite_store *s, struct change *ch)
+{
+	struct sq_conn *c = s->writer;
+	if (sq_exec(sq_query(c, SQ_SAVEPOINT, "")) < 0)
+		return -EAGAIN;
+	int r = apply_one(s, ch);
 	if (r < 0)
 		return r;
-	return good ? sq_reserve_space(s, needs_space) : -ECANCELED;
+	r = sq_batch_end(c);
+	if (sqlite3_get_autocommit(c->db))
+		return -EAGAIN;
+	if (r < 0)
+		set_result(ch, r, false);
+	within_limit(s, ch);
+	if (ch->result < 0 && sq_exec(sq_query(c, SQ_ROLLBACK_TO, "")) < 0)
+		return -EAGAIN;
+	return sq_exec(sq_query(c, SQ_RELEASE, "")) < 0 ? -EAGAIN : 0;
+}
+
+/* And without one, among others. -ERESTART: it failed with something done. */
+static int apply_plain(struct sqlite_store *s, struct change *ch)
+{
+	struct sq_conn *c = s->writer;
+	if (ch->kind != CHANGE_WRITE && sq_batch_write(c) < 0)
+		return -EAGAIN;
+	int64_t before = sq_batch_changes(c);
+	int r = apply_one(s, ch);
+	if (r < 0 || ch->result == 0)
+		return r;
+	return is_answer(ch->result) && sq_batch_changes(c) == before ? 0 : -ERESTART;
+}
+
+static int apply_all(struct sqlite_store *s, struct change *const *changes, size_t n, bool careful)
+{
+	size_t creates = 0, good = 0;
+	bool plain = n > 1 && !careful, needs_space = false;
+	for (size_t i = 0; i < n; i++)
+		creates += changes[i]->kind == CHANGE_CREATE;
+	sq_batch_begin(s->writer, plain);
+	int r = creates ? reserve_inos(s, creates) : 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct change *ch = changes[i];
+		if (n == 1)
+			r = apply_alone(s, ch);
+		else
+			r = careful ? apply_careful(s, ch) : apply_plain(s, ch);
+		if (r == 0 && ch->result == 0) {
+			good++;
+			needs_space |= change_needs_space(ch);
+		}
+	}
+	if (r == 0)
+		r = good ? 0 : -ECANCELED;
+	if (r == 0 && (r = sq_batch_end(s->writer)) < 0 && n > 1)
+		r = -EAGAIN;
+	/* Who of them exceeds it is not known yet. */
+	if (r == 0 && plain && needs_space && (r = check_limit(s)) < 0)
+		r = -ERESTART;
+	return r < 0 ? r : sq_reserve_space(s, needs_space);
 }
 
 static void count_commit(
@@ -276,8 +336,8 @@ static int commit(struct sqlite_store *s, struct change *const *changes, size_t 
  *   -EBADE   the commit failed, its outcome must be settled
  *   others   why, to be told to all if it did not even begin (*ret_began), else to be tried again
  */
-static int attempt(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable,
-	bool *ret_began)
+static int attempt_as(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable,
+	bool careful, bool *ret_began)
 {
 	int r = sq_synchronous(s, durable ? 2 : 1);
 	if (r == 0)
@@ -293,7 +353,7 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 	if (r == 0 && s->shrink_log)
 		r = sq_log_shrink(s);
 	if (r == 0)
-		r = apply_all(s, changes, n);
+		r = apply_all(s, changes, n, careful);
 	if (r == 0)
 		r = commit(s, changes, n, durable);
 	if (r == 0)
@@ -303,6 +363,13 @@ static int attempt(struct sqlite_store *s, struct change *const *changes, size_t
 	if (s->last_ino != last_ino)
 		s->next_ino = s->last_ino = 0;
 	return r == -ECANCELED ? 0 : r;
+}
+
+static int attempt(struct sqlite_store *s, struct change *const *changes, size_t n, bool durable,
+	bool *ret_began)
+{
+	int r = attempt_as(s, changes, n, durable, false, ret_began);
+	return r == -ERESTART ? attempt_as(s, changes, n, durable, true, ret_began) : r;
 }
 
 static void refuse(struct change *const *changes, size_t n, int result, bool doubtful)

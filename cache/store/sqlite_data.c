@@ -17,7 +17,7 @@ static int data_changed(struct sq_conn *c, struct sq_inode *i, const struct chan
 	if (ch->caller.kill_suid)
 		i->attr.mode = sq_killed_mode(i->attr.mode);
 	int r = sq_drop_capabilities(c, i);
-	return r < 0 ? r : sq_inode_save(c, i);
+	return r < 0 ? r : sq_inode_save_data(c, i);
 }
 
 /* A write cut into blocks: the blocks that it covers partly are completed from the store. */

@@ -35,6 +35,11 @@ int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret)
 
 int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
 {
+	const struct sq_inode *held = sq_batch_inode(c, ino);
+	if (held) {
+		*ret = *held;
+		return 0;
+	}
 	sqlite3_stmt *st = sq_query(c, SQ_INODE_GET, "u", ino);
 	int r = sq_step(st);
 	if (r <= 0)
@@ -73,6 +78,24 @@ int sq_inode_save(struct sq_conn *c, struct sq_inode *i)
 	if (st && a->ttl != STORE_TTL_DEFAULT && sqlite3_bind_int64(st, 14, a->ttl) != SQLITE_OK)
 		return -ENOMEM;
 	int r = sq_exec(st);
+	if (r < 0)
+		return r;
+	return sqlite3_changes(c->db) == 1 ? 0 : -EIO;
+}
+
+int sq_inode_save_data(struct sq_conn *c, struct sq_inode *i)
+{
+	i->attr.version++;
+	i->attr.blocks = i->stored + i->reserved;
+	return sq_batch_hold(c, i);
+}
+
+int sq_inode_put_data(struct sq_conn *c, const struct sq_inode *i)
+{
+	const struct store_attr *a = &i->attr;
+	int r = sq_exec(sq_query(c, SQ_INODE_PUT_DATA, "uuuuuiiuu", a->ino, (uint64_t)a->mode,
+		a->size, i->stored, i->reserved, a->mtime, a->ctime, a->version,
+		(uint64_t)a->flags));
 	if (r < 0)
 		return r;
 	return sqlite3_changes(c->db) == 1 ? 0 : -EIO;

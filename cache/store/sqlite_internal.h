@@ -11,6 +11,7 @@
  *	sqlite_pool.c        connections that read
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
  *	sqlite_vfs.c         writing the log in large pieces
+ *	sqlite_batch.c       what is done once for several changes
  *	sqlite_busy.c        waiting for other processes
  *	sqlite_log.c         the log: who may start it anew, and when
  *	sqlite_keeper.c      the thread that checkpoints and gives space back
@@ -37,6 +38,27 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+/* A row of table inode. attr.blocks is stored + reserved. */
+struct sq_inode {
+	struct store_attr attr;
+	uint64_t stored;   /* blocks that have a row of data */
+	uint64_t reserved; /* blocks in holes that fallocate(2) reserved */
+	uint64_t parent;   /* of a directory; else 0 */
+};
+
+/* What the writer keeps from one change of a transaction to the next one; sqlite_batch.c. */
+#define SQ_HELD_MAX 16
+struct sq_batch {
+	bool folds;	 /* rows of inodes may be held back */
+	bool grows;	 /* something was done that may have taken pages */
+	uint64_t unseen; /* changes that SQLite does not count, ever */
+	unsigned n_held; /* rows that are still to be written: newer than those in the table */
+	unsigned next;	 /* which of them makes way for another one */
+	struct sq_inode held[SQ_HELD_MAX];
+	sqlite3_blob *data; /* of table block; NULL: not open */
+	sqlite3_blob *sums;
+};
+
 /* A connection. Used by one thread at a time: SQLite's own locks are off. */
 struct sq_conn {
 	sqlite3 *db;
@@ -46,6 +68,7 @@ struct sq_conn {
 	int64_t busy_timeout_ns;
 	int64_t busy_until; /* not to wait for others past that, sq_now(); 0: a timeout each time */
 	int64_t deadline;   /* of the wait that is under way */
+	struct sq_batch batch;
 };
 
 /*
@@ -332,6 +355,32 @@ int sq_synchronous(struct sqlite_store *s, int level) MUST_CHECK NONNULL(1);
 /* Leaves a transaction that SQLite may have left by itself already. */
 void sq_rollback(struct sq_conn *c) NONNULL(1);
 
+/* -- sqlite_batch.c ------------------------------------------------------------------------ */
+
+/* A transaction begins; `folds`: of several changes, without savepoints. */
+void sq_batch_begin(struct sq_conn *c, bool folds) NONNULL(1);
+/* Writes what was held back; before the tables are read other than by the functions below. */
+int sq_batch_write(struct sq_conn *c) MUST_CHECK NONNULL(1);
+/* The same, and closes what must not be open at COMMIT, and not at SAVEPOINT either. */
+int sq_batch_end(struct sq_conn *c) MUST_CHECK NONNULL(1);
+/* Forgets it all; before ROLLBACK. */
+void sq_batch_drop(struct sq_conn *c) NONNULL(1);
+
+/* Grows with each change of the database: has there been one since? */
+int64_t sq_batch_changes(const struct sq_conn *c) MUST_CHECK NONNULL(1);
+
+/* The row that is held of the inode; NULL: it is in the table. */
+const struct sq_inode *sq_batch_inode(const struct sq_conn *c, uint64_t ino) MUST_CHECK NONNULL(1);
+/* Holds it, or writes it at once. */
+int sq_batch_hold(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+
+/* Overwrites a part of a column of table block. It keeps its length, and the pages beside are not
+ * even read. */
+int sq_batch_patch_data(struct sq_conn *c, int64_t key, const void *bytes, size_t len,
+	size_t at) MUST_CHECK NONNULL(1, 3);
+int sq_batch_patch_sums(struct sq_conn *c, int64_t key, const void *bytes, size_t len,
+	size_t at) MUST_CHECK NONNULL(1, 3);
+
 /* -- sqlite_keeper.c ----------------------------------------------------------------------- */
 
 int sq_keeper_start(struct sqlite_store *s) MUST_CHECK NONNULL(1);
@@ -453,14 +502,6 @@ int sq_poll(struct store *store, store_event_fn *fn, void *arg) MUST_CHECK;
 
 /* -- sqlite_inode.c ------------------------------------------------------------------------ */
 
-/* A row of table inode. attr.blocks is stored + reserved. */
-struct sq_inode {
-	struct store_attr attr;
-	uint64_t stored;   /* blocks that have a row of data */
-	uint64_t reserved; /* blocks in holes that fallocate(2) reserved */
-	uint64_t parent;   /* of a directory; else 0 */
-};
-
 /* -ESTALE */
 int sq_inode_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* The same of a regular file: -EISDIR, -EINVAL. */
@@ -469,6 +510,10 @@ int sq_file_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret) MUST_CHE
 int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret) MUST_CHECK NONNULL(1, 3);
 /* Writes the row back, its version one higher. */
 int sq_inode_save(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+/* The same after a change of data, maybe later: sq_batch_hold(). */
+int sq_inode_save_data(struct sq_conn *c, struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
+/* Writes what changes of data alter of the row. */
+int sq_inode_put_data(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNULL(1, 2);
 int sq_inode_new(struct sq_conn *c, const struct sq_inode *i,
 	const struct change_name *target) MUST_CHECK NONNULL(1, 2);
 

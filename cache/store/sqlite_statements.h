@@ -21,6 +21,8 @@
 	X(SQ_INODE_PUT, "UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, nlink = ?5, size = ?6,"   \
 			" blocks = ?7, reserved = ?8, atime = ?9, mtime = ?10, ctime = ?11,"       \
 			" version = ?12, parent = ?13, ttl = ?14, flags = ?15 WHERE ino = ?1")     \
+	X(SQ_INODE_PUT_DATA, "UPDATE inode SET mode = ?2, size = ?3, blocks = ?4, reserved = ?5,"  \
+			     " mtime = ?6, ctime = ?7, version = ?8, flags = ?9 WHERE ino = ?1")   \
 	X(SQ_INODE_NEW,                                                                            \
 		"INSERT INTO inode(ino, mode, uid, gid, nlink, size, blocks, reserved, rdev,"      \
 		" atime, mtime, ctime, btime, version, parent, ttl, flags, target)"                \
@@ -66,6 +68,7 @@
 	X(SQ_BLOCK_PUT,                                                                            \
 		"INSERT INTO block(key, sums, data) VALUES(?1, ?2, ?3)"                            \
 		" ON CONFLICT(key) DO UPDATE SET sums = excluded.sums, data = excluded.data")      \
+	X(SQ_BLOCK_SET, "UPDATE block SET sums = ?2, data = ?3 WHERE key = ?1")                    \
 	X(SQ_BLOCK_RANGE,                                                                          \
 		"SELECT key, sums, data FROM block WHERE key >= coalesce((SELECT max(key)"         \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
@@ -73,6 +76,8 @@
 		"SELECT key, length(data), sums IS NOT NULL FROM block WHERE key >= "              \
 		"coalesce((SELECT max(key)"                                                        \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
+	X(SQ_BLOCK_IN_CHUNK, "SELECT key, length(data), sums IS NOT NULL FROM block"               \
+			     " WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC")                     \
 	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key BETWEEN ?1 AND ?2")                        \
 	X(SQ_HOLE_RANGE,                                                                           \
 		"SELECT key, count, reserved FROM hole WHERE key >= coalesce((SELECT max(key)"     \
