@@ -6,6 +6,7 @@
 
 #include "cache/store/store.h"
 #include "fuse.h"
+#include "gather.h"
 #include "inodes.h"
 #include "notify.h"
 #include "options.h"
@@ -22,6 +23,7 @@ struct fs {
 	struct inodes *inodes;
 	struct notify *notify;
 	struct reaper *reaper;
+	struct gather *gather; /* of small writes */
 	struct renames *renames;
 	struct room *room;
 

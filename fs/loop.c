@@ -3,6 +3,13 @@
  * processes), loose (processes without the baton). holder -> loose in loop_may_block(), loose ->
  * holder or idle when the request is done. Invariants, under the lock: at most one holder;
  * idle + holder + loose == n. When `held` is false and idle > 0, one of the idle was signalled.
+ *
+ * What is gathered (gather.c): a worker that has processed a request asks whether something waits
+ * that nobody commits before it receives again or becomes idle, and before it ends. The holder may
+ * then receive more, without waiting; whoever is loose commits at once. A committer that has become
+ * loose goes on until nothing waits; one that still is the holder gives that role up after a batch,
+ * since it asks again. So no worker sleeps, and none ends, while something waits that no other
+ * worker looks after.
  */
 #include "loop.h"
 
@@ -11,6 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,14 +31,18 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	void *buf;
-	bool has_baton; /* the thread's own */
-	bool over;	/* loop.lock; has ended, may be joined */
+	/* The thread's own: */
+	bool has_baton;
+	size_t received; /* since something waits to be committed */
+	/* Under loop.lock: */
+	bool over; /* has ended, may be joined */
 };
 
 struct loop {
 	/* constant */
 	const struct loop_ops *ops;
 	void *arg;
+	struct gather *gather;
 	unsigned max;
 
 	atomic_bool stop;
@@ -130,6 +142,61 @@ static void end(struct loop *l, int error)
 		l->ops->ended(l->arg, error);
 }
 
+/* Commits what waits, if nobody else does. */
+static void commit(struct loop *l, const struct worker *w)
+{
+	if (!gather_claim(l->gather))
+		return;
+	for (;;) {
+		gather_commit(l->gather);
+		if (w->has_baton) { /* it will ask again */
+			gather_leave(l->gather);
+			return;
+		}
+		/* Others receive what it takes next. */
+		while (gather_count(l->gather) > 0 && gather_expects(l->gather))
+			sched_yield();
+		if (gather_release(l->gather))
+			return;
+	}
+}
+
+/* May the holder receive another request before it commits? */
+static bool may_gather_on(struct loop *l, const struct worker *w)
+{
+	size_t n = gather_count(l->gather);
+	return n < GATHER_MAX && w->received < n + LOOP_OTHERS_MAX;
+}
+
+/* One turn of the holder. False: there will be no more requests. */
+static bool turn(struct loop *l, struct worker *w)
+{
+	bool waits = gather_waits(l->gather);
+	if (waits && !may_gather_on(l, w)) {
+		commit(l, w);
+		return true;
+	}
+	int r = l->ops->receive(l->arg, w->buf, !waits);
+	if (r == -EAGAIN) {
+		if (gather_expects(l->gather))
+			sched_yield();
+		else
+			commit(l, w);
+		return true;
+	}
+	if (r == -EINTR)
+		return true;
+	if (r <= 0) {
+		end(l, r);
+		return false;
+	}
+	w->received = waits ? w->received + 1 : 1;
+	l->ops->process(l->arg, w->buf);
+	if (!w->has_baton)
+		commit(l, w);
+	return true;
+}
+
 static void *run(void *arg)
 {
 	struct worker *w = arg;
@@ -139,16 +206,10 @@ static void *run(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	while (take_baton(l, w)) {
-		int r = l->ops->receive(l->arg, w->buf);
-		if (r == -EINTR)
-			continue;
-		if (r <= 0) {
-			end(l, r);
-			break;
-		}
-		l->ops->process(l->arg, w->buf);
-	}
+	while (take_baton(l, w) && turn(l, w))
+		;
+	while (gather_waits(l->gather))
+		commit(l, w);
 	self = NULL;
 	l->ops->fini(l->arg, w->buf);
 	pthread_mutex_lock(&l->lock);
@@ -161,7 +222,8 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int loop_start(const struct loop_ops *ops, void *arg, unsigned max_threads, struct loop **ret)
+int loop_start(const struct loop_ops *ops, void *arg, struct gather *gather, unsigned max_threads,
+	struct loop **ret)
 {
 	assert(max_threads > 0 && max_threads <= LOOP_THREADS_MAX);
 	struct sigaction sa = {.sa_handler = interrupted};
@@ -173,6 +235,7 @@ int loop_start(const struct loop_ops *ops, void *arg, unsigned max_threads, stru
 		return -ENOMEM;
 	l->ops = ops;
 	l->arg = arg;
+	l->gather = gather;
 	l->max = max_threads;
 	atomic_init(&l->stop, false);
 	pthread_mutex_init(&l->lock, NULL);

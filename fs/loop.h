@@ -6,17 +6,22 @@
  * single-threaded loop would. Whoever is about to wait for something (a disk, a lock held across
  * one) calls loop_may_block() first and so passes the baton on: another thread receives meanwhile.
  *
+ * Small changes are not carried out when they are received but gathered (gather.h). The thread with
+ * the baton receives on while requests are waiting, and then commits what it has gathered; if that
+ * blocks, the next thread gathers meanwhile, and leaves it to the first to commit that as well.
+ *
  * Threads are made when the baton is passed and nobody is there to take it, LOOP_THREADS_MAX at
  * most. When all of them wait, requests stay in the kernel until one is through.
  */
 #pragma once
 
-#include "cache/store/compiler.h"
-
-#include <stdbool.h>
-#include <stddef.h>
+#include "gather.h"
 
 #define LOOP_THREADS_MAX 24u
+
+/* What has been gathered is committed, though requests are still waiting, when so many others have
+ * been processed meanwhile. */
+#define LOOP_OTHERS_MAX 16u
 
 struct loop;
 
@@ -24,8 +29,10 @@ struct loop;
  * the thread starts; `fini` frees what is in it when the thread ends. */
 struct loop_ops {
 	/* Waits for one request: > 0: there is one, 0: there will be no more, -EINTR: look whether
-	 * the loop was stopped and come again; any other error ends the loop. */
-	int (*receive)(void *arg, void *buf);
+	 * the loop was stopped and come again; any other error ends the loop. Without `wait` there
+	 * is -EAGAIN instead of waiting. Calls are one after the other. */
+	int (*receive)(void *arg, void *buf, bool wait);
+	/* May put a small change into the gather instead of carrying it out. */
 	void (*process)(void *arg, void *buf);
 	void (*fini)(void *arg, void *buf);
 	/* The loop ended by itself; called once, from one of its threads. */
@@ -34,12 +41,12 @@ struct loop_ops {
 };
 
 /* Starts with one thread, of at most `max_threads`. A thread that waits in receive() must be
- * interrupted by SIGUSR1, whose handler the loop installs. `ops` must stay. */
-int loop_start(const struct loop_ops *ops, void *arg, unsigned max_threads,
-	struct loop **ret) MUST_CHECK NONNULL(1, 4);
+ * interrupted by SIGUSR1, whose handler the loop installs. `ops` and `gather` must stay. */
+int loop_start(const struct loop_ops *ops, void *arg, struct gather *gather, unsigned max_threads,
+	struct loop **ret) MUST_CHECK NONNULL(1, 3, 5);
 
-/* Ends all threads, each after the request that it has in hand, and frees the loop. Not from one
- * of its threads. Takes NULL. Returns NULL. */
+/* Ends all threads, each after the request that it has in hand, and frees the loop; what has been
+ * gathered is committed. Not from one of its threads. Takes NULL. Returns NULL. */
 struct loop *loop_stop(struct loop *l);
 
 /* The calling thread may be about to wait. Does nothing in a thread that is not a loop's, or does

@@ -1,9 +1,6 @@
 /*
- * Operations on data. A read is answered straight from the store's blocks; a write is one change.
- *
- * Where the kernel may have kept something that is not in the store (a write that failed or went
- * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
- * and where the drop would wait for the answer, behind it. See notify.h.
+ * Operations on data, but for write (ops_write.c). A read is answered straight from the store's
+ * blocks.
  */
 #include "loop.h"
 #include "ops.h"
@@ -119,62 +116,6 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	room_leave(fs->room, size);
 }
 
-/* The kernel still believes in setuid and setgid bits which the change has cleared. */
-static void refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
-{
-	if (c->caller.kill_suid && inodes_take_suid(fs->inodes, ino))
-		notify_stale(fs->notify, ino, -1, 0);
-}
-
-static void write_failed(
-	fuse_req_t req, uint64_t ino, uint64_t off, size_t size, const struct change *c, bool page)
-{
-	struct fs *fs = fs_of(req);
-	if (page) { /* to drop a page that is being written back, the kernel waits for our answer */
-		reply_error(req, OP_WRITE, c->result);
-		notify_stale(fs->notify, ino, (int64_t)off, (int64_t)size);
-		reply_doubt(fs, c, ino);
-	} else {
-		reply_failure(req, OP_WRITE, c, ino);
-	}
-	reply_log_failure(fs, OP_WRITE, ino, (int64_t)off, c->result);
-}
-
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
-	struct fuse_file_info *fi)
-{
-	struct fs *fs = fs_of(req);
-	atomic_fetch_add_explicit(&fs->write_requests, 1, memory_order_relaxed);
-	if (size == 0) {
-		fuse_reply_write(req, 0);
-		return;
-	}
-	struct change c = reply_change(req, CHANGE_WRITE);
-	c.write = (struct change_write){.ino = ino,
-		.offset = (uint64_t)off,
-		.len = size,
-		.data = data,
-		/* Pages of a mapping go where they were mapped, whoever's handle carries them. */
-		.append = fi->flags & O_APPEND && !fi->writepage};
-	if (fi->writepage)
-		c.caller.kill_suid = false;
-	/* On a handle without the page cache the kernel leaves O_SYNC and O_DSYNC to us. */
-	if (reply_apply_durably(fs, &c, fi->flags & O_DSYNC) < 0) {
-		write_failed(req, ino, (uint64_t)off, size, &c, fi->writepage);
-		return;
-	}
-	block_unref(c.write.head);
-	block_unref(c.write.tail);
-	/* A page that is being written back is the new data, and cannot be dropped before. */
-	if (fi->writepage)
-		fuse_reply_write(req, size);
-	else
-		reply_written(req, ino, (uint64_t)off, size);
-	if (c.write.offset != (uint64_t)off)
-		notify_stale(fs->notify, ino, 0, 0); /* the end was not where the kernel thought */
-	refresh_suid(fs, &c, ino);
-}
-
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	(void)datasync;
@@ -222,7 +163,7 @@ void op_fallocate(
 		r = reply_apply(fs, &c);
 	if (r == 0) {
 		reply_error(req, OP_FALLOCATE, 0);
-		refresh_suid(fs, &c, ino);
+		reply_refresh_suid(fs, &c, ino);
 	} else {
 		c.result = r;
 		reply_failure(req, OP_FALLOCATE, &c, ino);
@@ -255,7 +196,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
 		return;
 	}
 	fuse_reply_write(req, c.copy.copied);
-	refresh_suid(fs, &c, to);
+	reply_refresh_suid(fs, &c, to);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

@@ -108,28 +108,32 @@ static uint64_t subject(const struct change *c)
 	return 0;
 }
 
-int reply_apply(struct fs *fs, struct change *c)
+void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, bool durable)
 {
-	return reply_apply_durably(fs, c, false);
+	for (size_t i = 0; i < n; i++)
+		inodes_state(fs->inodes, subject(changes[i]), page_state_begin, 0);
+	store_apply(fs->store, changes, n, durable);
+	for (size_t i = 0; i < n; i++) {
+		struct change *c = changes[i];
+		uint64_t ino = subject(c);
+		while (c->result == -ENOSPC && !c->doubtful &&
+			reaper_help(fs->reaper)) /* deleted already, but not given back */
+			(void)!store_apply_one(fs->store, c, durable);
+		for (unsigned k = 0; c->result == 0 && k < c->n_touched; k++)
+			inodes_state(fs->inodes, c->touched[k].ino, page_state_changed,
+				c->touched[k].version);
+		if (c->result < 0 && c->doubtful)
+			inodes_state(fs->inodes, ino, page_state_doubt, 0);
+		inodes_state(fs->inodes, ino, page_state_end, 0);
+		if (c->result == 0)
+			settle_names(fs, c);
+	}
 }
 
-int reply_apply_durably(struct fs *fs, struct change *c, bool durable)
+int reply_apply(struct fs *fs, struct change *c)
 {
-	uint64_t ino = subject(c);
-	inodes_state(fs->inodes, ino, page_state_begin, 0);
-	int r = store_apply_one(fs->store, c, durable);
-	while (r == -ENOSPC && !c->doubtful &&
-		reaper_help(fs->reaper)) /* deleted already, but not given back */
-		r = store_apply_one(fs->store, c, durable);
-	for (unsigned i = 0; r == 0 && i < c->n_touched; i++)
-		inodes_state(
-			fs->inodes, c->touched[i].ino, page_state_changed, c->touched[i].version);
-	if (r < 0 && c->doubtful)
-		inodes_state(fs->inodes, ino, page_state_doubt, 0);
-	inodes_state(fs->inodes, ino, page_state_end, 0);
-	if (r == 0)
-		settle_names(fs, c);
-	return r;
+	reply_apply_all(fs, &c, 1, false);
+	return c->result;
 }
 
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino)
@@ -350,6 +354,12 @@ void reply_error(fuse_req_t req, enum fs_op op, int error)
 	fuse_reply_err(req, reply);
 	if (reply == EIO && !logged && may_log())
 		log_line(LOG_ERR, "%s failed: %s", errors_op_name(op), cause(error));
+}
+
+void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
+{
+	if (c->caller.kill_suid && inodes_take_suid(fs->inodes, ino))
+		notify_stale(fs->notify, ino, -1, 0);
 }
 
 void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)

@@ -26,14 +26,21 @@ bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 /* A change of `kind` on behalf of the caller of `req`, now. */
 struct change reply_change(fuse_req_t req, enum change_kind kind) NONNULL(1);
 
-/* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. The
- * second one flushes it whatever the level of durability, for handles with O_SYNC. */
+/* Applies it, and looks after inodes that lost or got back a name. 0 or a negative errno. */
 int reply_apply(struct fs *fs, struct change *c) MUST_CHECK NONNULL(1, 2);
-int reply_apply_durably(struct fs *fs, struct change *c, bool durable) MUST_CHECK NONNULL(1, 2);
+
+/* The same for several at once, at most STORE_BATCH_MAX; what became of each stands in it. With
+ * `durable` they are flushed whatever the level of durability, for handles with O_SYNC. */
+void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, bool durable)
+	NONNULL(1, 2);
 
 /* After the reply to a change that failed: when the store has it nevertheless, or it cannot be
  * told, the kernel must not keep what it has of the inode. */
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
+
+/* After the reply to a change of data that went well: the kernel still believes in setuid and
+ * setgid bits which it has cleared. */
+void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
 /*
  * Answers a write past the page cache that went well. Kernels since protocol 7.45 (Linux 6.18)

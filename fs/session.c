@@ -5,12 +5,14 @@
 #include "lifeline.h"
 #include "log.h"
 #include "loop.h"
+#include "ops.h"
 #include "reply.h"
 #include "stack.h"
 #include "tell.h"
 #include "watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +32,7 @@ struct session {
 	struct fs fs;
 	struct fuse_session *se;
 	struct loop *loop;
+	bool nonblocking; /* so is the session's descriptor; for the thread that receives */
 	struct watch *watch;
 	struct lifeline lifeline;
 	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
@@ -91,9 +94,17 @@ static void send_all_names(void *arg)
 static const struct notify_ops notify_ops = {
 	.inode = send_inode, .name = send_name, .all_names = send_all_names};
 
-static int receive(void *arg, void *buf)
+/* To ask poll(2) first would not do: a request can be withdrawn after that. */
+static int receive(void *arg, void *buf, bool wait)
 {
 	struct session *s = arg;
+	if (wait == s->nonblocking) {
+		int fd = fuse_session_fd(s->se);
+		int flags = fcntl(fd, F_GETFL);
+		if (flags < 0 || fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) < 0)
+			return -errno;
+		s->nonblocking = !wait;
+	}
 	return fuse_session_receive_buf(s->se, buf);
 }
 
@@ -202,6 +213,8 @@ static int open_store(struct session *s)
 		return r;
 	r = inodes_new(&s->fs.inodes);
 	if (r == 0)
+		r = gather_new(op_write_gathered, &s->fs, &s->fs.gather);
+	if (r == 0)
 		r = renames_new(&s->fs.renames);
 	if (r == 0)
 		r = room_new(&s->fs.room);
@@ -229,8 +242,8 @@ static int start(struct session *s)
 		return r;
 	r = notify_start(s->fs.inodes, &notify_ops, s, &s->fs.notify);
 	if (r == 0)
-		r = loop_start(
-			&loop_ops, s, s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
+		r = loop_start(&loop_ops, s, s->fs.gather,
+			s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
 	if (r == 0)
 		r = watch_start(&s->fs, &s->watch);
 	if (r == 0)
@@ -267,6 +280,7 @@ static void stop(struct session *s)
 	s->fs.reaper = reaper_stop(s->fs.reaper, REAP_PATIENCE);
 	s->fs.store = store_close(s->fs.store);
 	s->fs.room = room_free(s->fs.room);
+	s->fs.gather = gather_free(s->fs.gather);
 	s->fs.renames = renames_free(s->fs.renames);
 	s->fs.inodes = inodes_free(s->fs.inodes);
 }

@@ -6,9 +6,11 @@
 #include "fs/loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct bench {
@@ -21,6 +23,11 @@ struct bench {
 	bool open; /* the gate */
 	unsigned ended;
 	int error;
+	struct gather *gather;
+	unsigned committed, commits, largest;
+	unsigned done_first; /* requests processed before the first commit */
+	bool commits_wait;   /* for the gate */
+	unsigned gathered, refused;
 };
 
 static struct bench bench;
@@ -43,9 +50,12 @@ static void wait_until(const unsigned *count, unsigned value)
 	pthread_mutex_unlock(&bench.lock);
 }
 
-static int receive(void *arg, void *buf)
+static int receive(void *arg, void *buf, bool wait)
 {
 	(void)arg;
+	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
+	if (!wait && poll(&fd, 1, 0) == 0)
+		return -EAGAIN;
 	bump(&bench.receiving, 1);
 	ssize_t n = read(bench.fds[0], buf, 1);
 	int r = n < 0 ? -errno : (int)n;
@@ -64,10 +74,52 @@ static void wait_for_gate(void)
 	pthread_mutex_unlock(&bench.lock);
 }
 
+static void put(void)
+{
+	struct gather_item *item = calloc(1, sizeof *item);
+	assert_non_null(item);
+	item->bytes = 1;
+	if (gather_put(bench.gather, item)) {
+		bump(&bench.gathered, 1);
+	} else {
+		free(item);
+		bump(&bench.refused, 1);
+	}
+}
+
+static void apply(void *arg, struct gather_item *first, size_t n)
+{
+	(void)arg;
+	pthread_mutex_lock(&bench.lock);
+	if (bench.commits++ == 0)
+		bench.done_first = bench.done;
+	if (n > bench.largest)
+		bench.largest = (unsigned)n;
+	pthread_mutex_unlock(&bench.lock);
+	loop_may_block(NULL);
+	if (bench.commits_wait)
+		wait_for_gate();
+	for (struct gather_item *next; first; first = next) {
+		next = first->next;
+		free(first);
+		n--;
+		bump(&bench.committed, 1);
+	}
+	assert_int_equal(n, 0);
+}
+
 static void process(void *arg, void *buf)
 {
 	(void)arg;
 	switch (*(char *)buf) {
+	case 'p': /* is gathered */
+		put();
+		break;
+	case 'l': /* the same, when another thread has gone to receive */
+		loop_may_block(NULL);
+		wait_until(&bench.receiving, 1);
+		put();
+		break;
 	case 'w': /* waits, and says so */
 		loop_may_block(NULL);
 		loop_may_block(NULL);
@@ -102,28 +154,30 @@ static int setup(void **state)
 	(void)state;
 	bench = (struct bench){
 		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-	return pipe(bench.fds);
+	return gather_new(apply, NULL, &bench.gather) || pipe(bench.fds);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
+	bench.gather = gather_free(bench.gather);
 	close(bench.fds[0]);
 	if (bench.fds[1] >= 0)
 		close(bench.fds[1]);
 	return 0;
 }
 
+/* `n` of them: those in `what`, again and again. */
 static void send_requests(const char *what, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(write(bench.fds[1], what, 1), 1);
+		assert_int_equal(write(bench.fds[1], &what[i % strlen(what)], 1), 1);
 }
 
 static struct loop *start(unsigned max)
 {
 	struct loop *l = NULL;
-	assert_int_equal(loop_start(&ops, NULL, max, &l), 0);
+	assert_int_equal(loop_start(&ops, NULL, bench.gather, max, &l), 0);
 	return l;
 }
 
@@ -233,6 +287,170 @@ static void stopping_waits_for_requests_in_hand(void **state)
 	loop_may_block(NULL); /* in a thread that is no loop's */
 }
 
+static void what_waits_is_committed_together(void **state)
+{
+	(void)state;
+	send_requests("ppppp", 5);
+	struct loop *l = start(1);
+	wait_until(&bench.committed, 5);
+	assert_int_equal(bench.largest, 5);
+	for (unsigned n = 6; n < 106; n++) { /* nothing else comes: nothing is waited for */
+		send_requests("p", 1);
+		wait_until(&bench.committed, n);
+	}
+	loop_stop(l);
+	assert_int_equal(bench.refused, 0);
+}
+
+static void other_requests_do_not_put_a_commit_off(void **state)
+{
+	(void)state;
+	send_requests("p", 1);
+	for (int i = 0; i < 100; i++)
+		send_requests("m", 1);
+	struct loop *l = start(LOOP_THREADS_MAX);
+	wait_until(&bench.done, 101);
+	wait_until(&bench.committed, 1);
+	assert_int_equal(bench.done_first, 1 + LOOP_OTHERS_MAX);
+	loop_stop(l);
+}
+
+static void no_more_is_gathered_than_fits(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < GATHER_MAX + 10; i++)
+		send_requests("p", 1);
+	struct loop *l = start(4);
+	wait_until(&bench.done, GATHER_MAX + 10);
+	wait_until(&bench.committed, GATHER_MAX + 10);
+	assert_int_equal(bench.largest, GATHER_MAX);
+	assert_int_equal(bench.refused, 0);
+	loop_stop(l);
+}
+
+static void others_gather_while_a_commit_waits(void **state)
+{
+	(void)state;
+	bench.commits_wait = true;
+	struct loop *l = start(LOOP_THREADS_MAX);
+	send_requests("p", 1);
+	wait_until(&bench.waiting, 1);
+	send_requests("pmpmp", 5);
+	wait_until(&bench.done, 6);
+	assert_int_equal(bench.committed, 0);
+	open_gate();
+	wait_until(&bench.committed, 4);
+	assert_int_equal(bench.commits, 2);
+	assert_int_equal(loop_threads(l), 2);
+	loop_stop(l);
+}
+
+static void what_does_not_fit_while_a_commit_waits_is_refused(void **state)
+{
+	(void)state;
+	bench.commits_wait = true;
+	struct loop *l = start(LOOP_THREADS_MAX);
+	send_requests("p", 1);
+	wait_until(&bench.waiting, 1);
+	for (unsigned i = 0; i < GATHER_MAX + 3; i++)
+		send_requests("p", 1);
+	wait_until(&bench.done, GATHER_MAX + 4);
+	assert_int_equal(bench.refused, 3);
+	open_gate();
+	wait_until(&bench.committed, GATHER_MAX + 1);
+	loop_stop(l);
+}
+
+/* The receiver sleeps, and has seen that there was nothing to be committed. */
+static void who_has_lost_the_baton_commits_itself(void **state)
+{
+	(void)state;
+	struct loop *l = start(LOOP_THREADS_MAX);
+	for (unsigned n = 1; n <= 50; n++) {
+		send_requests("l", 1);
+		wait_until(&bench.committed, n);
+	}
+	loop_stop(l);
+}
+
+static void what_was_gathered_is_committed_at_the_end(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 60; i++) {
+		struct loop *l = start(i % 3 + 1);
+		send_requests("ppmpbp", 6);
+		loop_stop(l);
+		assert_int_equal(bench.committed, bench.gathered);
+	}
+	send_requests("ppp", 3);
+	close(bench.fds[1]);
+	bench.fds[1] = -1;
+	struct loop *l = start(4);
+	wait_until(&bench.ended, 1);
+	loop_stop(l);
+	assert_int_equal(bench.committed, bench.gathered);
+	assert_int_equal(bench.gathered, 60 * 4 + 3);
+}
+
+static void what_was_gathered_is_committed_before_an_error(void **state)
+{
+	(void)state;
+	send_requests("ppe", 3);
+	struct loop *l = start(4);
+	wait_until(&bench.ended, 1);
+	loop_stop(l);
+	assert_int_equal(bench.error, -EIO);
+	assert_int_equal(bench.committed, 2);
+}
+
+static void there_is_one_committer(void **state)
+{
+	(void)state;
+	struct gather *g = bench.gather;
+	assert_false(gather_claim(g));
+	put();
+	assert_true(gather_waits(g));
+	assert_true(gather_claim(g));
+	assert_false(gather_claim(g));
+	assert_false(gather_waits(g));
+	assert_false(gather_release(g));
+	gather_leave(g);
+	assert_true(gather_claim(g));
+	gather_commit(g);
+	put();
+	assert_false(gather_release(g));
+	gather_commit(g);
+	gather_commit(g);
+	assert_true(gather_release(g));
+	assert_int_equal(bench.commits, 2);
+}
+
+static void apply_nothing(void *arg, struct gather_item *first, size_t n)
+{
+	(void)arg;
+	(void)first;
+	(void)n;
+}
+
+static void bytes_are_limited(void **state)
+{
+	(void)state;
+	struct gather_item large = {.bytes = GATHER_BYTES_MAX}, none = {.bytes = 0};
+	struct gather_item more = {.bytes = GATHER_BYTES_MAX + 1}, one = {.bytes = 1};
+	struct gather *g = NULL;
+	assert_int_equal(gather_new(apply_nothing, NULL, &g), 0);
+	assert_false(gather_put(g, &more));
+	assert_true(gather_put(g, &large));
+	assert_false(gather_put(g, &one));
+	assert_true(gather_put(g, &none));
+	assert_int_equal(gather_count(g), 2);
+	assert_true(gather_claim(g));
+	gather_commit(g);
+	assert_int_equal(gather_count(g), 0);
+	assert_true(gather_release(g));
+	gather_free(g);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -245,6 +463,16 @@ int main(void)
 		TEST(the_loop_ends_with_its_source),
 		TEST(an_error_ends_the_loop_and_is_told),
 		TEST(stopping_waits_for_requests_in_hand),
+		TEST(what_waits_is_committed_together),
+		TEST(other_requests_do_not_put_a_commit_off),
+		TEST(no_more_is_gathered_than_fits),
+		TEST(others_gather_while_a_commit_waits),
+		TEST(what_does_not_fit_while_a_commit_waits_is_refused),
+		TEST(who_has_lost_the_baton_commits_itself),
+		TEST(what_was_gathered_is_committed_at_the_end),
+		TEST(what_was_gathered_is_committed_before_an_error),
+		TEST(there_is_one_committer),
+		TEST(bytes_are_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
