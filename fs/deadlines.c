@@ -34,16 +34,22 @@ static void sift_down(struct deadlines *h, size_t pos, struct deadline *d)
 	put(h, pos, d);
 }
 
+#define ROOM_MIN 64
+
+static int resize(struct deadlines *h, size_t room)
+{
+	struct deadline **heap = realloc(h->heap, room * sizeof(struct deadline *));
+	if (!heap)
+		return -ENOMEM;
+	h->heap = heap;
+	h->room = room;
+	return 0;
+}
+
 int deadlines_add(struct deadlines *h, struct deadline *d)
 {
-	if (h->n + 1 >= h->room) {
-		size_t room = h->room ? h->room * 2 : 64;
-		struct deadline **heap = realloc(h->heap, room * sizeof(struct deadline *));
-		if (!heap)
-			return -ENOMEM;
-		h->heap = heap;
-		h->room = room;
-	}
+	if (h->n + 1 >= h->room && resize(h, h->room ? h->room * 2 : ROOM_MIN) < 0)
+		return -ENOMEM;
 	sift_up(h, ++h->n, d);
 	return 0;
 }
@@ -55,12 +61,12 @@ void deadlines_remove(struct deadlines *h, struct deadline *d)
 		return;
 	d->pos = 0;
 	struct deadline *last = h->heap[h->n--];
-	if (last == d)
-		return;
-	if (pos > 1 && h->heap[pos / 2]->at > last->at)
+	if (last != d && pos > 1 && h->heap[pos / 2]->at > last->at)
 		sift_up(h, pos, last);
-	else
+	else if (last != d)
 		sift_down(h, pos, last);
+	if (h->room > ROOM_MIN && h->n + 1 < h->room / 8)
+		(void)resize(h, h->room / 2);
 }
 
 struct deadline *deadlines_first(const struct deadlines *h)

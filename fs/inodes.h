@@ -109,7 +109,9 @@ void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale) NONNUL
 void inodes_set_all_stale(struct inodes *t, int64_t since) NONNULL(1);
 
 /* At `now` an answer is given that the kernel does not order with what it is told to drop: the
- * attributes after a change, or the listing of a directory. Was one given at `since` or later? */
+ * attributes after a change, or the listing of a directory. Was one given at `since` or later, or
+ * less than INODES_TICK nanoseconds before? */
+#define INODES_TICK ((uint64_t)1 << 20)
 void inodes_answer(struct inodes *t, uint64_t ino, int64_t now) NONNULL(1);
 bool inodes_answered(struct inodes *t, uint64_t ino, int64_t since) MUST_CHECK NONNULL(1);
 
@@ -120,3 +122,6 @@ bool inodes_next_stale(struct inodes *t, int64_t now, struct inodes_stale *ret,
 
 /* How many inodes are known or open. */
 size_t inodes_count(struct inodes *t) MUST_CHECK NONNULL(1);
+
+/* Bytes of memory that the table takes. */
+uint64_t inodes_bytes(struct inodes *t) MUST_CHECK NONNULL(1);

@@ -189,24 +189,73 @@ static void all_are_handed_out_once(void **state)
 	assert_true(next(t, 0, &s));
 }
 
+static void what_is_forgotten_gives_its_memory_back(void **state)
+{
+	struct inodes *t = *state;
+	enum { N = 1000000 };
+	uint64_t before = inodes_bytes(t);
+	for (uint64_t ino = 2; ino < N; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	assert_true(inodes_bytes(t) < (uint64_t)N * 42); /* each so much */
+	/* Some are in use in more ways, and some of those stay. */
+	for (uint64_t ino = 2; ino < N; ino += 100) {
+		assert_int_equal(inodes_open(t, ino), 0);
+		(void)!inodes_filled(t, ino, 1000, 1, 1);
+		assert_false(inodes_close(t, ino));
+	}
+	for (uint64_t ino = 300; ino < N; ino++)
+		assert_false(inodes_forget(t, ino, 1));
+	assert_int_equal(inodes_count(t), 299);
+	assert_true(inodes_bytes(t) < before + ((uint64_t)512 << 10));
+}
+
+/* Details go when there are none any more, not only with the inode. */
+static void an_idle_inode_takes_little(void **state)
+{
+	struct inodes *t = *state;
+	struct inodes_stale s;
+	enum { N = 20000 };
+	for (uint64_t ino = 2; ino < N; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	uint64_t bytes = inodes_bytes(t);
+	for (uint64_t ino = 2; ino < N; ino++) {
+		assert_int_equal(inodes_open(t, ino), 0);
+		inodes_state(t, ino, page_state_begin, 0);
+		(void)!inodes_filled(t, ino, 1000, 1, 1);
+		assert_false(inodes_show(t, ino, 7));
+		assert_false(inodes_set_orphan(t, ino, true));
+	}
+	assert_true(inodes_bytes(t) > bytes + (uint64_t)N * 100);
+	for (uint64_t ino = 2; ino < N; ino++) {
+		inodes_state(t, ino, page_state_end, 0);
+		assert_false(inodes_set_orphan(t, ino, false));
+		assert_false(inodes_close(t, ino));
+	}
+	while (next(t, 2000, &s))
+		;
+	assert_true(inodes_bytes(t) < bytes + ((uint64_t)128 << 10));
+}
+
+#define TICK ((int64_t)INODES_TICK)
+
 static void those_answered_lately_are_handed_out(void **state)
 {
 	struct inodes *t = *state;
 	struct inodes_stale s;
 	for (uint64_t ino = 5; ino < 8; ino++)
 		assert_int_equal(inodes_lookup(t, ino), 0);
-	inodes_answer(t, 5, 10);
-	inodes_answer(t, 6, 20);
-	inodes_answer(t, 99, 20);
-	assert_true(inodes_answered(t, 6, 20));
-	assert_false(inodes_answered(t, 6, 21));
+	inodes_answer(t, 5, 10 * TICK);
+	inodes_answer(t, 6, 20 * TICK);
+	inodes_answer(t, 99, 20 * TICK);
+	assert_true(inodes_answered(t, 6, 20 * TICK));
+	assert_false(inodes_answered(t, 6, 21 * TICK));
 	assert_false(inodes_answered(t, 7, INT64_MIN + 1));
 	assert_false(inodes_answered(t, 99, 0));
-	inodes_set_all_stale(t, 20);
+	inodes_set_all_stale(t, 20 * TICK);
 	expect_stale(t, 6, 0, 0);
 	assert_false(next(t, 0, &s));
 	inodes_set_all_stale(t, INT64_MIN);
-	inodes_set_all_stale(t, 20); /* does not make less of it */
+	inodes_set_all_stale(t, 20 * TICK); /* does not make less of it */
 	for (unsigned i = 0; i < 4; i++)
 		assert_true(next(t, 0, &s));
 	assert_false(next(t, 0, &s));
@@ -429,6 +478,8 @@ int main(void)
 		TEST(a_target_goes_with_the_attributes),
 		TEST(all_are_handed_out_once),
 		TEST(those_answered_lately_are_handed_out),
+		TEST(what_is_forgotten_gives_its_memory_back),
+		TEST(an_idle_inode_takes_little),
 		TEST(what_was_filled_goes_before_its_time_has_come),
 		TEST(others_are_known_by_the_version),
 		TEST(much_that_was_filled_goes_earlier),

@@ -1,0 +1,40 @@
+/*
+ * Memory for very many small objects of one size that come and go: pieces of a page table of their
+ * own, beside malloc(3)'s heap, so that it can be given back when they are gone, whatever else was
+ * allocated between them. An object is named by a handle of 32 bits, half as large as a pointer; it
+ * stays where it is. No lock.
+ */
+#pragma once
+
+#include "cache/store/compiler.h"
+
+#include <stdint.h>
+
+struct slab_chunk;
+
+struct slab {
+	uint32_t size;		    /* of an object, bytes; constant */
+	unsigned shift;		    /* 1 << shift objects in a chunk; constant */
+	struct slab_chunk **chunks; /* by number; NULL: free number */
+	uint32_t n_chunks;	    /* numbers that were used */
+	uint32_t room;
+	uint32_t in_use;	  /* chunks */
+	struct slab_chunk *open;  /* those with a free object */
+	struct slab_chunk *spare; /* an empty one, so that one object does not map and unmap it */
+};
+
+/* `size` at least 16, and a multiple of 8. Cannot fail. */
+void slab_init(struct slab *s, uint32_t size) NONNULL(1);
+
+/* Gives all memory back, objects and all. */
+void slab_fini(struct slab *s) NONNULL(1);
+
+/* A new object, zeroed; 0: no memory. */
+uint32_t slab_alloc(struct slab *s) MUST_CHECK NONNULL(1);
+void slab_free(struct slab *s, uint32_t handle) NONNULL(1);
+
+/* The object of a handle that is not 0. */
+void *slab_at(const struct slab *s, uint32_t handle) MUST_CHECK NONNULL(1);
+
+/* Bytes that it has taken. */
+uint64_t slab_bytes(const struct slab *s) MUST_CHECK NONNULL(1);
