@@ -102,6 +102,7 @@ struct run {
 	const struct yard *yard; /* NULL: recordfs */
 	const struct load *load;
 	enum side side;
+	unsigned index; /* among the sides */
 	const char *name;
 	unsigned threads;
 	unsigned rep;
@@ -175,6 +176,9 @@ struct programs {
 };
 extern const char *const side_names[];
 void side_start(struct run *r, const char *base, const struct programs *programs);
+/* The two steps of it: the directories, then the mount, if there is to be one. */
+void side_make(struct run *r, const char *base);
+void side_mount(struct run *r, const struct programs *programs);
 struct written side_written(const struct run *r);
 /* Returns what side_written() came to, with all that was still to be written. */
 struct written side_stop(struct run *r);
@@ -184,13 +188,16 @@ void side_restart(struct run *r, const struct programs *programs, bool cold);
 void shell(const struct run *r, const char *command);
 
 /* bench_system.c: what the kernel knows. */
-uint64_t process_written(pid_t pid);	 /* bytes to the disk, also of one that has ended */
-uint64_t process_rss_max(pid_t pid);	 /* bytes of memory, at most, so far */
+uint64_t process_written(pid_t pid); /* bytes to the disk, also of one that has ended */
+uint64_t process_rss_max(pid_t pid); /* bytes of memory, at most, so far */
+uint64_t process_rss(pid_t pid);
+uint64_t system_free(void);		 /* bytes of memory that one can have */
 uint64_t disk_written(const char *path); /* bytes, of the disk that it is on; 0: not known */
 /* Takes what was read or written out of memory: everything if that is allowed, else only files
  * below `dir`. And which of the two it is. */
 void system_drop_caches(const char *dir);
 const char *system_dropping(void);
+bool system_forget(void); /* inodes and names that nobody uses; false: not allowed */
 
 /* bench_sqlite.c: the same for SQLite, which has no daemon. */
 void sql_open(struct run *r);

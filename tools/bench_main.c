@@ -41,7 +41,7 @@ struct arguments {
 	const char *dir;
 };
 
-static void set_up(struct run *r, const struct work *work, const struct yard *yard,
+static void set_up(struct run *r, unsigned index, const struct work *work, const struct yard *yard,
 	const struct scale *scale, const char *tree)
 {
 	*r = (struct run){
@@ -49,6 +49,7 @@ static void set_up(struct run *r, const struct work *work, const struct yard *ya
 		.yard = yard,
 		.load = yard != NULL && yard->load != NULL ? yard->load : work->load,
 		.side = yard == NULL ? RECORDFS : yard->side,
+		.index = index,
 		.threads = work->threads,
 		.ops = (work->ops + scale->divide - 1) / scale->divide,
 		.scale = scale,
@@ -188,9 +189,10 @@ static void do_work(
 
 	if (work->reps > 0 && work->reps < reps)
 		reps = work->reps;
-	set_up(&next[n++], work, NULL, a->scale, tree);
-	for (unsigned i = 0; i < MAX_YARDS && work->yards[i].side != RECORDFS; i++)
-		set_up(&next[n++], work, &work->yards[i], a->scale, tree);
+	set_up(&next[n], n, work, NULL, a->scale, tree);
+	n++;
+	for (; n <= MAX_YARDS && work->yards[n - 1].side != RECORDFS; n++)
+		set_up(&next[n], n, work, &work->yards[n - 1], a->scale, tree);
 	begin_work(s, next, n, a);
 	for (unsigned rep = 0; rep < reps; rep++) {
 		if (is_fresh(s->runs))

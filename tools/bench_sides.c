@@ -87,7 +87,7 @@ static void make_dir(const char *path)
 }
 
 /* Starts the daemon of a side that has one. */
-static void mount_side(struct run *r, const struct programs *programs)
+void side_mount(struct run *r, const struct programs *programs)
 {
 	char store[PATH_MAX], options[64];
 
@@ -108,19 +108,23 @@ static void mount_side(struct run *r, const struct programs *programs)
 	}
 }
 
-void side_start(struct run *r, const char *base, const struct programs *programs)
+void side_make(struct run *r, const char *base)
 {
 	for (unsigned i = 0; i <= MAX_THREADS; i++)
 		r->fd[i] = -1;
-	snprintf(r->home, sizeof(r->home), "%s/side-%d-%ld", base, (int)r->side,
-		r->yard == NULL ? 0L : (long)(r->yard - r->work->yards));
+	snprintf(r->home, sizeof(r->home), "%s/side-%u", base, r->index);
 	snprintf(r->dir, sizeof(r->dir), "%s", r->home);
 	make_dir(r->home);
 	if (r->side == EXT4 || r->side == SQLITE)
 		return;
 	snprintf(r->dir, sizeof(r->dir), "%s/mnt", r->home);
 	make_dir(r->dir);
-	mount_side(r, programs);
+}
+
+void side_start(struct run *r, const char *base, const struct programs *programs)
+{
+	side_make(r, base);
+	side_mount(r, programs);
 }
 
 static void run_program(const char *const argv[ARGUMENTS])
@@ -178,7 +182,7 @@ void side_restart(struct run *r, const struct programs *programs, bool cold)
 	sync();
 	if (cold)
 		system_drop_caches(r->home);
-	mount_side(r, programs);
+	side_mount(r, programs);
 	if (r->db != NULL)
 		sql_open(r);
 }

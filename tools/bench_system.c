@@ -15,13 +15,12 @@
 #define SECTOR 512u /* of that file, whatever the disk has */
 
 /* The number after `name` in a file of lines "name: number". */
-static uint64_t number_in(pid_t pid, const char *file, const char *name)
+static uint64_t number_in(const char *path, const char *name)
 {
-	char path[64], line[128];
+	char line[128];
 	unsigned long long value;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	f = fopen(path, "re");
 	if (f == NULL)
 		err(1, "%s", path);
@@ -36,14 +35,47 @@ static uint64_t number_in(pid_t pid, const char *file, const char *name)
 	errx(1, "%s: no %s", path, name);
 }
 
+static uint64_t number_of(pid_t pid, const char *file, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	return number_in(path, name);
+}
+
 uint64_t process_written(pid_t pid)
 {
-	return number_in(pid, "io", "write_bytes");
+	return number_of(pid, "io", "write_bytes");
 }
 
 uint64_t process_rss_max(pid_t pid)
 {
-	return number_in(pid, "status", "VmHWM") << 10;
+	return number_of(pid, "status", "VmHWM") << 10;
+}
+
+uint64_t process_rss(pid_t pid)
+{
+	return number_of(pid, "status", "VmRSS") << 10;
+}
+
+uint64_t system_free(void)
+{
+	return number_in("/proc/meminfo", "MemAvailable") << 10;
+}
+
+static bool write_drop(const char *what)
+{
+	int fd = open(DROP_CACHES, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, what, 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+bool system_forget(void)
+{
+	return write_drop("2");
 }
 
 static int drop_file(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -89,10 +121,6 @@ const char *system_dropping(void)
 
 void system_drop_caches(const char *dir)
 {
-	int fd = open(DROP_CACHES, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, "3", 1) != 1)
+	if (!write_drop("3"))
 		nftw(dir, drop_file, OPEN_DIRS, FTW_PHYS | FTW_MOUNT);
-	if (fd >= 0)
-		close(fd);
 }
