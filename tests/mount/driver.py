@@ -162,10 +162,19 @@ class Run:
 
     def rename(self, mount):
         old, new = self.pair()
+
+        def plan(changes, p, ino, q, other):
+            plans = [changes.move(p, old[-1], ino, q, new[-1], other)]
+            # The kernel cannot move a directory it still has in another place: it looks for it in
+            # its tree while that is locked for the rename.
+            if ino and self.state.nodes.get(ino, NOTHING).is_dir() or (
+                    other and self.state.nodes.get(other, NOTHING).is_dir()):
+                plans.append((errno.ESTALE, self.state))
+            return plans
+
         self.change(mount, ("rename", old, new),
                     lambda: os.rename(mount.path(old), mount.path(new)),
-                    lambda start: self.two_named(mount, old, new, start, lambda c, p, i, q, j: [c.move(
-                        p, old[-1], i, q, new[-1], j)]))
+                    lambda start: self.two_named(mount, old, new, start, plan))
 
     def link(self, mount):
         old, new = self.file(), self.file()
