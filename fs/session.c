@@ -6,6 +6,7 @@
 #include "log.h"
 #include "loop.h"
 #include "ops.h"
+#include "readahead.h"
 #include "reply.h"
 #include "stack.h"
 #include "tell.h"
@@ -246,8 +247,10 @@ static int start(struct session *s)
 			s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
 	if (r == 0)
 		r = watch_start(&s->fs, &s->watch);
-	if (r == 0)
+	if (r == 0) {
 		lifeline_attach(&s->lifeline, s->options->mountpoint);
+		(void)!readahead_raise(s->options->mountpoint); /* it works without */
+	}
 	return r < 0 ? fail(s, r, "cannot start a thread: %s", strerror(-r)) : 0;
 }
 
