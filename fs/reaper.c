@@ -9,12 +9,13 @@
 
 /* Inodes of one transaction, at most, and rows of data that it deletes of all of them: who wants to
  * write meanwhile waits for it. */
-#define BATCH 64u
+#define BATCH 16u
 #define BATCH_ROWS 1024u
 
-/* How long, in nanoseconds, the first of a batch waits for others: alone, each would cost whoever
- * removes names a transaction more. */
+/* How long, in nanoseconds, an orphan waits for others, and how many do not wait any more: alone,
+ * each would cost whoever removes names a transaction more, and a thread that is woken. */
 #define GATHER 10000000
+#define ENOUGH 64u
 
 /* How long to leave a store alone that could delete nothing of a batch, in nanoseconds. */
 #define RETRY_AFTER 1000000000
@@ -30,7 +31,8 @@ struct reaper {
 	uint64_t *queue;       /* ring of REAPER_QUEUE_MAX */
 	size_t first;
 	size_t n;
-	int64_t due;	  /* with n > 0: when to stop gathering */
+	size_t ripe;	  /* of these, the first so many have waited long enough */
+	int64_t due;	  /* with n > ripe: when the others have */
 	bool busy;	  /* the thread has a batch in hand */
 	uint64_t batches; /* of the thread, that have deleted something */
 	bool stop;
@@ -91,7 +93,7 @@ static bool enqueue(struct reaper *r, uint64_t ino)
 {
 	if (r->n == REAPER_QUEUE_MAX)
 		return false;
-	if (r->n == 0)
+	if (r->n == r->ripe)
 		r->due = clock_monotonic() + GATHER;
 	r->queue[(r->first + r->n) % REAPER_QUEUE_MAX] = ino;
 	r->n++;
@@ -104,6 +106,7 @@ static size_t dequeue(struct reaper *r, uint64_t *inos, size_t n)
 		inos[n++] = r->queue[r->first];
 		r->first = (r->first + 1) % REAPER_QUEUE_MAX;
 		r->n--;
+		r->ripe -= r->ripe > 0;
 	}
 	return n;
 }
@@ -125,20 +128,26 @@ static void rest(struct reaper *r)
 		late = pthread_cond_timedwait(&r->work, &r->lock, &until);
 }
 
-/* Fills inos[] up to BATCH from the queue; waits while there is nothing at all to do, and while
- * more may come. */
+/* Waits while there is nothing at all to do, and while more may come. */
+static void gather(struct reaper *r)
+{
+	while (!r->ripe && !r->stop) {
+		struct timespec until = clock_timespec(r->due);
+		if (!r->n)
+			pthread_cond_wait(&r->work, &r->lock);
+		else if (r->n >= ENOUGH || clock_monotonic() >= r->due)
+			r->ripe = r->n;
+		else
+			pthread_cond_timedwait(&r->work, &r->lock, &until);
+	}
+}
+
+/* Fills inos[], which has n already, up to BATCH from the queue. */
 static size_t take(struct reaper *r, uint64_t *inos, size_t n)
 {
 	pthread_mutex_lock(&r->lock);
-	while (!n && r->n < BATCH && !r->stop) {
-		if (r->n && clock_monotonic() >= r->due)
-			break;
-		struct timespec until = clock_timespec(r->due);
-		if (r->n)
-			pthread_cond_timedwait(&r->work, &r->lock, &until);
-		else
-			pthread_cond_wait(&r->work, &r->lock);
-	}
+	if (n == 0)
+		gather(r);
 	n = dequeue(r, inos, n);
 	r->busy = n > 0;
 	pthread_mutex_unlock(&r->lock);
@@ -204,7 +213,7 @@ void reaper_add(struct reaper *r, uint64_t ino)
 	pthread_mutex_lock(&r->lock);
 	bool full = !enqueue(r, ino);
 	/* It sleeps until the first one comes, and then until there are enough. */
-	if (r->n == 1 || r->n == BATCH)
+	if (r->n == 1 || r->n == ENOUGH)
 		pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
 	do {
