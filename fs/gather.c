@@ -89,6 +89,13 @@ bool gather_expects(struct gather *g)
 	return expects && clock_monotonic() < until;
 }
 
+void gather_expect_more(struct gather *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->expected = g->expected < GATHER_MAX / 2 ? 2 * g->expected : GATHER_MAX;
+	pthread_mutex_unlock(&g->lock);
+}
+
 size_t gather_count(struct gather *g)
 {
 	pthread_mutex_lock(&g->lock);

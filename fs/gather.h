@@ -52,6 +52,9 @@ bool gather_waits(struct gather *g) MUST_CHECK NONNULL(1);
 /* Is it worth while to look for more before this is committed, as there is time and room? */
 bool gather_expects(struct gather *g) MUST_CHECK NONNULL(1);
 
+/* After a commit: while it was under way others came, nobody knows how many. */
+void gather_expect_more(struct gather *g) NONNULL(1);
+
 /* How many items wait now. */
 size_t gather_count(struct gather *g) MUST_CHECK NONNULL(1);
 

@@ -1,8 +1,27 @@
 /*
- * States of a worker: idle (counted in `idle`, waits for the baton), holder (`held`; receives or
- * processes), loose (processes without the baton). holder -> loose in loop_may_block(), loose ->
- * holder or idle when the request is done. Invariants, under the lock: at most one holder;
- * idle + holder + loose == n. When `held` is false and idle > 0, one of the idle was signalled.
+ * States of a worker:
+ *
+ *   state    has_baton  kept    does
+ *   idle     false      0       waits for the baton, counted in `idle`
+ *   holder   true       0       receives, processes or commits
+ *   keeper   true       > 0     the same as holder for the others, but it blocks
+ *   robbed   true       TAKEN   blocks; the baton is another's, which it has still to hear
+ *   loose    false      0       processes or commits without the baton
+ *
+ *   holder -> keeper or loose      loop_may_block()
+ *   keeper -> robbed               the watchdog, with the lock held
+ *   keeper -> holder               unkeep(): it has blocked
+ *   robbed -> loose                the same
+ *   loose -> holder or idle        the request is done
+ *
+ * Invariants, under the lock: `held` if and only if one worker is holder or keeper, and it is
+ * `holder`. When `held` is false and idle > 0, one of the idle was signalled.
+ *
+ * To pass the baton on wakes a thread, which is for nothing when no other request comes meanwhile.
+ * So the holder keeps it when there is no sign of others: none is waiting, and none was found
+ * waiting in the last LOOP_CROWDED times that somebody was to block. (Small changes that are found
+ * waiting are no sign: they would wait for the commit in any case.) The watchdog looks every tick,
+ * and takes the baton from who was a keeper for the whole of one. It sleeps when nobody keeps it.
  *
  * What is gathered (gather.c): a worker that has processed a request asks whether something waits
  * that nobody commits before it receives again or becomes idle, and before it ends. The holder may
@@ -27,6 +46,11 @@
  * signal may come just before it goes to wait. */
 #define INTERRUPT_EVERY 10000000
 
+/* So many ticks without a keeper send the watchdog to sleep. */
+#define TICKS_IDLE 16u
+
+#define TAKEN UINT64_MAX
+
 struct worker {
 	struct loop *loop;
 	pthread_t thread;
@@ -34,6 +58,9 @@ struct worker {
 	/* The thread's own: */
 	bool has_baton;
 	size_t received; /* since something waits to be committed */
+	bool suspects;	 /* requests came while it kept the baton */
+	/* The thread's own, but for the watchdog, which may make it TAKEN with the lock held: */
+	atomic_uint_least64_t kept;
 	/* Under loop.lock: */
 	bool over; /* has ended, may be joined */
 };
@@ -46,16 +73,23 @@ struct loop {
 	unsigned max;
 
 	atomic_bool stop;
+	atomic_uint crowded; /* the baton is to be passed on so many times; the holder's */
+	atomic_uint_least64_t last_kept; /* numbers keepers; the holder's, the watchdog reads it */
+	atomic_bool watchdog_sleeps;
 
 	pthread_mutex_t lock; /* over all below; held for a moment, and to start a thread */
 	pthread_cond_t free;  /* the baton is free, or stop */
 	pthread_cond_t gone;  /* a worker ended */
+	pthread_cond_t watch; /* there is a keeper again, or stop */
 	bool held;
 	unsigned idle;
 	unsigned n;
 	unsigned n_over;
 	struct worker *holder;
 	struct worker workers[LOOP_THREADS_MAX];
+
+	bool watched; /* constant: there is a watchdog */
+	pthread_t watchdog;
 };
 
 static _Thread_local struct worker *self;
@@ -85,15 +119,65 @@ static int add_worker(struct loop *l)
 	return 0;
 }
 
-/* With the lock held. */
-static void give_back(struct loop *l, struct worker *w)
+/* With the lock held: the baton is nobody's. */
+static void give_back(struct loop *l)
 {
-	assert(l->held && l->holder == w);
+	assert(l->held);
 	l->held = false;
 	l->holder = NULL;
-	w->has_baton = false;
 	if (l->idle)
 		pthread_cond_signal(&l->free);
+}
+
+/* With the lock held: another thread shall receive. */
+static void pass_on(struct loop *l)
+{
+	give_back(l);
+	if (!l->idle && l->n < l->max && !atomic_load(&l->stop))
+		(void)!add_worker(l);
+}
+
+static void crowd(struct loop *l)
+{
+	atomic_store_explicit(&l->crowded, LOOP_CROWDED, memory_order_relaxed);
+}
+
+/* No sign of others? */
+static bool is_alone(struct loop *l)
+{
+	unsigned crowded = atomic_load_explicit(&l->crowded, memory_order_relaxed);
+	if (l->ops->waiting(l->arg)) {
+		crowd(l);
+		return false;
+	}
+	if (crowded)
+		atomic_store_explicit(&l->crowded, crowded - 1, memory_order_relaxed);
+	return crowded == 0 && !gather_waits(l->gather);
+}
+
+/* The worker becomes the keeper. Either it sees that the watchdog sleeps, or that sees it. */
+static void keep(struct loop *l, struct worker *w)
+{
+	uint64_t kept = atomic_fetch_add(&l->last_kept, 1) + 1;
+	atomic_store(&w->kept, kept);
+	if (!atomic_load(&l->watchdog_sleeps))
+		return;
+	pthread_mutex_lock(&l->lock);
+	atomic_store(&l->watchdog_sleeps, false);
+	pthread_cond_signal(&l->watch);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* It is none any more. True: it was one, and has the baton. */
+static bool unkeep(struct worker *w)
+{
+	if (atomic_load_explicit(&w->kept, memory_order_relaxed) == 0)
+		return false;
+	if (atomic_exchange(&w->kept, 0) != TAKEN)
+		return true;
+	w->has_baton = false;
+	crowd(w->loop);
+	return false;
 }
 
 void loop_may_block(void *arg)
@@ -103,11 +187,66 @@ void loop_may_block(void *arg)
 	if (!w || !w->has_baton || w->loop->max == 1)
 		return;
 	struct loop *l = w->loop;
+	if (atomic_load_explicit(&w->kept, memory_order_relaxed) != 0)
+		return; /* it may go on doing so, but its time goes on too */
+	if (l->watched && is_alone(l)) {
+		keep(l, w);
+		return;
+	}
 	pthread_mutex_lock(&l->lock);
-	give_back(l, w);
-	if (!l->idle && l->n < l->max && !atomic_load(&l->stop))
-		(void)!add_worker(l);
+	assert(l->holder == w);
+	w->has_baton = false;
+	pass_on(l);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void loop_has_blocked(void)
+{
+	struct worker *w = self;
+	if (w && unkeep(w) && w->loop->ops->waiting(w->loop->arg))
+		w->suspects = true;
+}
+
+/* With the lock held: takes the baton from who has kept it since the last tick. */
+static void rob(struct loop *l, uint64_t last_tick)
+{
+	uint64_t kept = last_tick;
+	if (kept && l->holder && atomic_compare_exchange_strong(&l->holder->kept, &kept, TAKEN))
+		pass_on(l);
+}
+
+/* With the lock held: the number of who keeps the baton, or 0. */
+static uint64_t keeper(const struct loop *l)
+{
+	return l->holder ? atomic_load(&l->holder->kept) : 0;
+}
+
+static void *watch(void *arg)
+{
+	struct loop *l = arg;
+	uint64_t last = 0;
+	unsigned idle = 0;
+	pthread_mutex_lock(&l->lock);
+	while (!atomic_load(&l->stop)) {
+		if (idle == TICKS_IDLE) {
+			idle = 0;
+			atomic_store(&l->watchdog_sleeps, true);
+			while (atomic_load(&l->watchdog_sleeps) && !keeper(l) &&
+				!atomic_load(&l->stop))
+				pthread_cond_wait(&l->watch, &l->lock);
+			atomic_store(&l->watchdog_sleeps, false);
+		}
+		uint64_t seen = atomic_load(&l->last_kept), kept = keeper(l);
+		struct timespec until = clock_timespec(clock_monotonic() + l->ops->keep_max);
+		while (!atomic_load(&l->stop) &&
+			pthread_cond_timedwait(&l->watch, &l->lock, &until) == 0)
+			;
+		rob(l, kept);
+		idle = seen == last ? idle + 1 : 0;
+		last = seen;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
 }
 
 /* Waits for the baton. False: the loop stops. */
@@ -143,12 +282,15 @@ static void end(struct loop *l, int error)
 }
 
 /* Commits what waits, if nobody else does. */
-static void commit(struct loop *l, const struct worker *w)
+static void commit(struct loop *l, struct worker *w)
 {
 	if (!gather_claim(l->gather))
 		return;
 	for (;;) {
 		gather_commit(l->gather);
+		(void)!unkeep(w);
+		if (w->suspects)
+			gather_expect_more(l->gather);
 		if (w->has_baton) { /* it will ask again */
 			gather_leave(l->gather);
 			return;
@@ -168,6 +310,20 @@ static bool may_gather_on(struct loop *l, const struct worker *w)
 	return n < GATHER_MAX && w->received < n + LOOP_OTHERS_MAX;
 }
 
+/* What was found waiting after the baton was kept tells whether it should have been. */
+static void process(struct loop *l, struct worker *w)
+{
+	bool suspects = w->suspects;
+	size_t before = suspects ? gather_count(l->gather) : 0;
+	w->suspects = false;
+	l->ops->process(l->arg, w->buf);
+	(void)!unkeep(w);
+	if (suspects && gather_count(l->gather) <= before)
+		crowd(l);
+	else if (suspects)
+		w->suspects = true; /* until it has seen all that waits */
+}
+
 /* One turn of the holder. False: there will be no more requests. */
 static bool turn(struct loop *l, struct worker *w)
 {
@@ -178,6 +334,7 @@ static bool turn(struct loop *l, struct worker *w)
 	}
 	int r = l->ops->receive(l->arg, w->buf, !waits);
 	if (r == -EAGAIN) {
+		w->suspects = false;
 		if (gather_expects(l->gather))
 			sched_yield();
 		else
@@ -191,7 +348,7 @@ static bool turn(struct loop *l, struct worker *w)
 		return false;
 	}
 	w->received = waits ? w->received + 1 : 1;
-	l->ops->process(l->arg, w->buf);
+	process(l, w);
 	if (!w->has_baton)
 		commit(l, w);
 	return true;
@@ -214,7 +371,8 @@ static void *run(void *arg)
 	l->ops->fini(l->arg, w->buf);
 	pthread_mutex_lock(&l->lock);
 	if (w->has_baton)
-		give_back(l, w);
+		give_back(l);
+	w->has_baton = false;
 	w->over = true;
 	l->n_over++;
 	pthread_cond_signal(&l->gone);
@@ -244,7 +402,10 @@ int loop_start(const struct loop_ops *ops, void *arg, struct gather *gather, uns
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&l->gone, &attr);
+	pthread_cond_init(&l->watch, &attr);
 	pthread_condattr_destroy(&attr);
+	/* Without a watchdog the baton is never kept. */
+	l->watched = max_threads > 1 && pthread_create(&l->watchdog, NULL, watch, l) == 0;
 	pthread_mutex_lock(&l->lock);
 	int r = add_worker(l);
 	pthread_mutex_unlock(&l->lock);
@@ -263,6 +424,7 @@ struct loop *loop_stop(struct loop *l)
 	pthread_mutex_lock(&l->lock);
 	atomic_store(&l->stop, true);
 	pthread_cond_broadcast(&l->free);
+	pthread_cond_signal(&l->watch);
 	while (l->n_over < l->n) {
 		if (l->holder && !l->holder->over)
 			pthread_kill(l->holder->thread, SIGUSR1);
@@ -270,10 +432,13 @@ struct loop *loop_stop(struct loop *l)
 		pthread_cond_timedwait(&l->gone, &l->lock, &until);
 	}
 	pthread_mutex_unlock(&l->lock);
+	if (l->watched)
+		pthread_join(l->watchdog, NULL);
 	for (unsigned i = 0; i < l->n; i++) {
 		pthread_join(l->workers[i].thread, NULL);
 		free(l->workers[i].buf);
 	}
+	pthread_cond_destroy(&l->watch);
 	pthread_cond_destroy(&l->gone);
 	pthread_cond_destroy(&l->free);
 	pthread_mutex_destroy(&l->lock);

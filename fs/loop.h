@@ -5,6 +5,8 @@
  * holds it: a request that touches only memory is answered without waking anyone, as fast as a
  * single-threaded loop would. Whoever is about to wait for something (a disk, a lock held across
  * one) calls loop_may_block() first and so passes the baton on: another thread receives meanwhile.
+ * Where nobody else seems to ask for anything the baton is kept, which wakes nobody; if that
+ * takes too long, a watchdog takes it away.
  *
  * Small changes are not carried out when they are received but gathered (gather.h). The thread with
  * the baton receives on while requests are waiting, and then commits what it has gathered; if that
@@ -23,6 +25,9 @@
  * been processed meanwhile. */
 #define LOOP_OTHERS_MAX 16u
 
+/* Once there is a sign of others, the baton is passed on at once for so many times. */
+#define LOOP_CROWDED 32u
+
 struct loop;
 
 /* What a thread receives into; the receiver fills it in and keeps what it likes in it. Zeroed when
@@ -32,12 +37,15 @@ struct loop_ops {
 	 * the loop was stopped and come again; any other error ends the loop. Without `wait` there
 	 * is -EAGAIN instead of waiting. Calls are one after the other. */
 	int (*receive)(void *arg, void *buf, bool wait);
+	/* Is a request there to be received, or the end? Does not wait. */
+	bool (*waiting)(void *arg);
 	/* May put a small change into the gather instead of carrying it out. */
 	void (*process)(void *arg, void *buf);
 	void (*fini)(void *arg, void *buf);
 	/* The loop ended by itself; called once, from one of its threads. */
 	void (*ended)(void *arg, int error);
 	size_t buf_size;
+	int64_t keep_max; /* nanoseconds that the baton may be kept while its holder blocks */
 };
 
 /* Starts with one thread, of at most `max_threads`. A thread that waits in receive() must be
@@ -53,5 +61,9 @@ struct loop *loop_stop(struct loop *l);
  * not have the baton. Fits struct cache_config; `arg` is not used. */
 void loop_may_block(void *arg);
 
-/* How many threads there are. */
+/* What it might have waited for is over, and nobody has been answered yet: requests that are
+ * waiting now are others'. It need not be said; then the request is taken to block to its end. */
+void loop_has_blocked(void);
+
+/* How many threads there are that receive and process. */
 unsigned loop_threads(struct loop *l) MUST_CHECK NONNULL(1);

@@ -103,6 +103,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	struct store_span span;
 	room_enter(fs->room, size, loop_may_block);
 	int r = store_read(fs->store, ino, first, (uint32_t)count, &span);
+	loop_has_blocked();
 	if (r < 0) {
 		room_leave(fs->room, size);
 		reply_log_failure(fs, OP_READ, ino, off, r);

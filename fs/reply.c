@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "loop.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -113,6 +114,7 @@ void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, boo
 	for (size_t i = 0; i < n; i++)
 		inodes_state(fs->inodes, subject(changes[i]), page_state_begin, 0);
 	store_apply(fs->store, changes, n, durable);
+	loop_has_blocked();
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = changes[i];
 		uint64_t ino = subject(c);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,10 @@
 
 /* How many orphans are handed to the reaper at once. */
 #define ORPHANS_AT_ONCE 256
+
+/* A lone writer blocks for 0.2 ms and keeps the baton; others are kept waiting for twice this at
+ * most. */
+#define BATON_KEPT_MAX 1000000
 
 struct session {
 	const struct options *options;
@@ -109,6 +114,13 @@ static int receive(void *arg, void *buf, bool wait)
 	return fuse_session_receive_buf(s->se, buf);
 }
 
+static bool waiting(void *arg)
+{
+	const struct session *s = arg;
+	struct pollfd fd = {.fd = fuse_session_fd(s->se), .events = POLLIN};
+	return poll(&fd, 1, 0) != 0;
+}
+
 static void process(void *arg, void *buf)
 {
 	struct session *s = arg;
@@ -136,10 +148,12 @@ static void loop_ended(void *arg, int error)
 
 static const struct loop_ops loop_ops = {
 	.receive = receive,
+	.waiting = waiting,
 	.process = process,
 	.fini = free_buf,
 	.ended = loop_ended,
 	.buf_size = sizeof(struct fuse_buf),
+	.keep_max = BATON_KEPT_MAX,
 };
 
 /* Blocked in all threads from now on, and waited for by wait_for_end(). */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct bench {
 	unsigned done_first; /* requests processed before the first commit */
 	bool commits_wait;   /* for the gate */
 	unsigned gathered, refused;
+	unsigned kept; /* requests that keep the baton until another one is there */
 };
 
 static struct bench bench;
@@ -61,6 +63,13 @@ static int receive(void *arg, void *buf, bool wait)
 	int r = n < 0 ? -errno : (int)n;
 	bump(&bench.receiving, -1);
 	return n == 1 && *(char *)buf == 'e' ? -EIO : r;
+}
+
+static bool waiting(void *arg)
+{
+	(void)arg;
+	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
+	return poll(&fd, 1, 0) != 0;
 }
 
 static void wait_for_gate(void)
@@ -125,6 +134,13 @@ static void process(void *arg, void *buf)
 		loop_may_block(NULL);
 		wait_for_gate();
 		break;
+	case 'v': /* waits for another request, and says when it has waited */
+		loop_may_block(NULL);
+		bump(&bench.kept, 1);
+		while (!waiting(NULL))
+			sched_yield();
+		loop_has_blocked();
+		break;
 	case 'b': /* says so and does not wait */
 		loop_may_block(NULL);
 		break;
@@ -147,7 +163,10 @@ static void ended(void *arg, int error)
 	bump(&bench.ended, 1);
 }
 
-static const struct loop_ops ops = {receive, process, fini, ended, 1};
+static const struct loop_ops ops = {receive, waiting, process, fini, ended, 1, 1000000};
+/* With these the watchdog takes nothing away. */
+static const struct loop_ops patient = {
+	receive, waiting, process, fini, ended, 1, (int64_t)3600 * 1000000000};
 
 static int setup(void **state)
 {
@@ -174,11 +193,16 @@ static void send_requests(const char *what, size_t n)
 		assert_int_equal(write(bench.fds[1], &what[i % strlen(what)], 1), 1);
 }
 
-static struct loop *start(unsigned max)
+static struct loop *start_with(const struct loop_ops *with, unsigned max)
 {
 	struct loop *l = NULL;
-	assert_int_equal(loop_start(&ops, NULL, bench.gather, max, &l), 0);
+	assert_int_equal(loop_start(with, NULL, bench.gather, max, &l), 0);
 	return l;
+}
+
+static struct loop *start(unsigned max)
+{
+	return start_with(&ops, max);
 }
 
 static void one_thread_serves_what_does_not_wait(void **state)
@@ -403,6 +427,81 @@ static void what_was_gathered_is_committed_before_an_error(void **state)
 	assert_int_equal(bench.committed, 2);
 }
 
+static void a_lone_client_is_served_by_one_thread(void **state)
+{
+	(void)state;
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	for (unsigned n = 1; n <= 1000; n++) {
+		send_requests(n % 2 ? "b" : "p", 1);
+		wait_until(&bench.done, n);
+		wait_until(&bench.committed, n / 2);
+	}
+	assert_int_equal(loop_threads(l), 1);
+	loop_stop(l);
+}
+
+static void who_blocks_while_others_wait_passes_the_baton_on(void **state)
+{
+	(void)state;
+	send_requests("wm", 2);
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	wait_until(&bench.waiting, 1);
+	wait_until(&bench.done, 1);
+	open_gate();
+	wait_until(&bench.done, 2);
+	loop_stop(l);
+}
+
+static void who_has_kept_others_waiting_does_so_no_more(void **state)
+{
+	(void)state;
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	send_requests("v", 1);
+	wait_until(&bench.kept, 1);
+	assert_int_equal(bench.done, 0);
+	send_requests("m", 1);
+	wait_until(&bench.done, 2);
+	send_requests("w", 1);
+	wait_until(&bench.waiting, 1);
+	send_requests("m", 1);
+	wait_until(&bench.done, 3);
+	open_gate();
+	wait_until(&bench.done, 4);
+	for (unsigned n = 0; n < LOOP_CROWDED; n++) { /* nobody else comes: as before */
+		send_requests("b", 1);
+		wait_until(&bench.done, 5 + n);
+	}
+	send_requests("v", 1);
+	wait_until(&bench.kept, 2);
+	send_requests("m", 1);
+	wait_until(&bench.done, 5 + LOOP_CROWDED + 1);
+	loop_stop(l);
+}
+
+/* The watchdog may have gone to sleep, or not. */
+static void who_blocks_for_ever_loses_the_baton(void **state)
+{
+	(void)state;
+	struct loop *l = start(LOOP_THREADS_MAX);
+	for (unsigned n = 1; n <= 5; n++) {
+		usleep(n * 10000);
+		send_requests("w", 1);
+		wait_until(&bench.waiting, n);
+		send_requests("m", 1);
+		wait_until(&bench.done, n);
+	}
+	bench.commits_wait = true;
+	usleep(30000);
+	send_requests("p", 1);
+	wait_until(&bench.waiting, 6);
+	send_requests("m", 1);
+	wait_until(&bench.done, 7);
+	open_gate();
+	wait_until(&bench.done, 12);
+	wait_until(&bench.committed, 1);
+	loop_stop(l);
+}
+
 static void there_is_one_committer(void **state)
 {
 	(void)state;
@@ -471,6 +570,10 @@ int main(void)
 		TEST(who_has_lost_the_baton_commits_itself),
 		TEST(what_was_gathered_is_committed_at_the_end),
 		TEST(what_was_gathered_is_committed_before_an_error),
+		TEST(a_lone_client_is_served_by_one_thread),
+		TEST(who_blocks_while_others_wait_passes_the_baton_on),
+		TEST(who_has_kept_others_waiting_does_so_no_more),
+		TEST(who_blocks_for_ever_loses_the_baton),
 		TEST(there_is_one_committer),
 		TEST(bytes_are_limited),
 	};
