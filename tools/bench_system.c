@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,7 +19,8 @@
 static uint64_t number_in(const char *path, const char *name)
 {
 	char line[128];
-	unsigned long long value;
+	uint64_t value;
+	char *end;
 	FILE *f;
 
 	f = fopen(path, "re");
@@ -27,7 +29,8 @@ static uint64_t number_in(const char *path, const char *name)
 	while (fgets(line, sizeof(line), f) != NULL) {
 		if (strncmp(line, name, strlen(name)) != 0)
 			continue;
-		if (sscanf(line + strlen(name), ": %llu", &value) != 1)
+		value = strtoull(line + strlen(name) + 1, &end, 10);
+		if (end == line + strlen(name) + 1)
 			break;
 		fclose(f);
 		return value;
@@ -94,13 +97,22 @@ static int drop_file(const char *path, const struct stat *st, int type, struct F
 	return 0;
 }
 
+/* The seventh number of that line is sectors written. */
+static uint64_t sectors_written(char *at)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < 7; i++)
+		value = strtoull(at, &at, 10);
+	return value;
+}
+
 uint64_t disk_written(const char *path)
 {
-	unsigned long long sectors;
+	char name[64], line[256];
 	struct stat st;
-	char name[64];
+	bool got;
 	FILE *f;
-	int n;
 
 	if (stat(path, &st) < 0)
 		err(1, "%s", path);
@@ -109,9 +121,9 @@ uint64_t disk_written(const char *path)
 	f = fopen(name, "re");
 	if (f == NULL) /* several disks, say */
 		return 0;
-	n = fscanf(f, "%*u %*u %*u %*u %*u %*u %llu", &sectors);
+	got = fgets(line, sizeof(line), f) != NULL;
 	fclose(f);
-	return n == 1 ? sectors * SECTOR : 0;
+	return got ? sectors_written(line) * SECTOR : 0;
 }
 
 const char *system_dropping(void)

@@ -30,7 +30,7 @@ struct growth_scale {
 
 /* growth_fill.c: makes the store of a side that is not mounted yet. */
 void fill_records(const struct run *r, uint64_t n);
-void fill_file(const struct run *r, uint64_t bytes);
+void fill_file(const struct run *r, uint64_t size);
 void record_name(char *buf, size_t size, uint64_t number);
 
 /* growth_ops.c: repetition `rep` of all operations on a side that was mounted just now; results
