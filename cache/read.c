@@ -187,7 +187,7 @@ int cache_read(
 	struct store *s, uint64_t ino, uint64_t first, uint32_t count, struct store_span *ret)
 {
 	struct cache *c = cache_of(s);
-	struct reading rd;
+	UNINITIALIZED struct reading rd;
 	rd.c = c;
 	rd.range = (struct guard_range){ino, first, first + count - 1, false};
 	rd.stripe = guard_stripe(c->guard, ino);

@@ -67,7 +67,7 @@ static bool covers(const struct store_span *span, uint64_t off, uint64_t end)
 static void reply_span(
 	fuse_req_t req, uint64_t ino, const struct store_span *span, uint64_t off, uint64_t end)
 {
-	struct pieces pieces;
+	UNINITIALIZED struct pieces pieces;
 	if (end > span->attr.size)
 		end = span->attr.size;
 	if (off >= end) {
@@ -100,7 +100,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		count = STORE_READ_MAX;
 		end = (first + count) * STORE_BLOCK_SIZE;
 	}
-	struct store_span span;
+	UNINITIALIZED struct store_span span;
 	room_enter(fs->room, size, loop_may_block);
 	int r = store_read(fs->store, ino, first, (uint32_t)count, &span);
 	loop_has_blocked();
