@@ -51,6 +51,7 @@ static int open_sqlite(const struct options *o, struct store **ret, bool *ret_cr
 		.readonly = o->readonly,
 		.max_size = o->max_size,
 		.busy_timeout_ms = BUSY_TIMEOUT_MS};
+	sqlite_store_prepare();
 	int r = sqlite_store_open(&config, ret, errmsg, errmsg_size);
 	if (r == 0)
 		*ret_created = sqlite_store_created(*ret);

@@ -344,6 +344,81 @@ static void test_reads_fail(void **state)
 	assert_true(failed > 0);
 }
 
+/* -- failed by memory -------------------------------------------------------------------------- */
+
+static sqlite3_mem_methods memory;	   /* SQLite's own */
+static _Thread_local int memory_left = -1; /* allocations that still work; -1: all */
+static _Thread_local int refused;
+
+static bool refuse(void)
+{
+	if (memory_left < 0 || memory_left-- > 0)
+		return false;
+	memory_left = -1;
+	refused++;
+	return true;
+}
+
+static void *scarce_malloc(int n)
+{
+	return refuse() ? NULL : memory.xMalloc(n);
+}
+
+static void *scarce_realloc(void *p, int n)
+{
+	return refuse() ? NULL : memory.xRealloc(p, n);
+}
+
+static void make_memory_scarce(void)
+{
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
+	sqlite3_mem_methods scarce = memory;
+	scarce.xMalloc = scarce_malloc;
+	scarce.xRealloc = scarce_realloc;
+	assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
+}
+
+/* The nth allocation fails, for n = 0, 1, 2, ...: in the middle of a statement that writes, that
+ * costs the whole transaction, not only the change. */
+static void test_memory_runs_out(void **state)
+{
+	struct store_file *f = *state;
+	struct records r = make_records(f);
+	static char data[STORE_BLOCK_SIZE];
+	uint64_t log = store_file_create(f, "log");
+	char old = 'a';
+	refused = 1;
+	for (int n = 0; refused > 0; n++) {
+		char fill = (char)('A' + n % 26);
+		struct store_attr before = attr_of(f->store, r.a), log_before;
+		log_before = attr_of(f->store, log);
+		memset(data, fill, sizeof data);
+		struct change c[] = {write_to(r.a, 3 * BLOCK, data, BLOCK),
+			write_to(log, log_before.size, data, 1500), create("new"),
+			write_to(r.a, 3 * BLOCK, data, BLOCK), create("a")};
+		refused = 0;
+		memory_left = n;
+		apply(f->store, c, ARRAY_LEN(c));
+		memory_left = -1;
+		bool first = c[0].result == 0 || c[3].result == 0;
+		old = first ? fill : old;
+		assert_int_equal(first_of(f->store, r.a, 3), old);
+		assert_int_equal(attr_of(f->store, r.a).version,
+			before.version + (c[0].result == 0) + (c[3].result == 0));
+		struct store_attr a = attr_of(f->store, log);
+		assert_int_equal(a.version, log_before.version + (c[1].result == 0));
+		assert_int_equal(a.size, log_before.size + (c[1].result == 0 ? 1500 : 0));
+		assert_int_equal(exists(f->store, "new"), c[2].result == 0);
+		assert_int_not_equal(c[4].result, 0);
+		struct change gone = {.kind = CHANGE_UNLINK,
+			.now = 6,
+			.unlink = {.parent = STORE_ROOT_INO, .name = {.bytes = "new", .len = 3}}};
+		assert_int_equal(
+			store_apply_one(f->store, &gone, false), c[2].result ? -ENOENT : 0);
+		assert_true(n < 3000);
+	}
+}
+
 /* -- the limit --------------------------------------------------------------------------------- */
 
 /* Those that fit are there, and those behind that do not need space. */
@@ -387,16 +462,59 @@ static void test_limit_is_met_halfway(void **state)
 	assert_true(space.free < sizeof data + sizeof data / 64);
 }
 
+/* -- space ------------------------------------------------------------------------------------- */
+
+/* The file always has room for what is in the log, and for some changes that make room. */
+static void expect_room(struct store_file *f)
+{
+	struct store_stats stats = {0};
+	struct stat st;
+	store_stats(f->store, &stats);
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_true((uint64_t)st.st_size >= stats.store_bytes + (128 << 10));
+}
+
+/* All ways to write, often enough for the file to grow more than once. */
+static void test_room_is_left(void **state)
+{
+	struct store_file *f = *state;
+	struct records r = make_records(f);
+	uint64_t log = store_file_create(f, "log"), short_rows = store_file_create(f, "short"),
+		 bulk = store_file_create(f, "bulk");
+	for (unsigned i = 0; i < 700; i++) {
+		uint64_t at = (i * 7 % 48) * BLOCK;
+		/* In place, in a long row and in short ones; longer, cut up, and beyond holes. */
+		assert_int_equal(store_file_write(f, r.a, at, 'b', BLOCK, false), 0);
+		assert_int_equal(store_file_write(f, r.a, at, 'c', 100, false), 0);
+		expect_room(f);
+		assert_int_equal(store_file_write(f, log, i * 1000ull, 'd', 1000, false), 0);
+		expect_room(f);
+		assert_int_equal(
+			store_file_write(f, short_rows, i * 3 * BLOCK, 'e', 2 * BLOCK, false), 0);
+		expect_room(f);
+		if (i % 64 == 0) { /* more at once than is kept free */
+			assert_int_equal(
+				store_file_write(f, bulk, i * ROW, 'g', 20 * ROW, false), 0);
+			expect_room(f);
+		}
+		assert_int_equal(store_file_write(f, r.b, i % 48 * BLOCK, 'f', BLOCK, false), 0);
+		expect_room(f);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_file_setup, store_file_teardown)
 int main(void)
 {
+	make_memory_scarce();
 	fault_vfs_install();
 	const struct CMUnitTest tests[] = {
 		TEST(test_fails_alone),
 		TEST(test_numbers_stay_unique),
 		TEST(test_many_inodes),
 		TEST(test_reads_fail),
+		TEST(test_memory_runs_out),
 		TEST(test_limit_is_met_halfway),
+		TEST(test_room_is_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

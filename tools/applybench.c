@@ -243,6 +243,7 @@ int main(int argc, char **argv)
 	struct sqlite_config cfg = {.path = path, .busy_timeout_ms = 5000};
 	struct bench b = {.random = 4711};
 	unlink(path);
+	sqlite_store_prepare();
 	if (sqlite_store_open(&cfg, &b.store, why, sizeof why) < 0)
 		errx(1, "%s", why);
 	prepare(&b);

@@ -28,6 +28,14 @@ struct sqlite_config {
 };
 
 /*
+ * Sets what SQLite can only be told before its first use in a process, for a program that uses it
+ * for stores alone: SQLite is not to keep statistics of its memory, which is a lock for every
+ * allocation. To be called by one thread, before any other function of SQLite; too late, it does
+ * nothing.
+ */
+void sqlite_store_prepare(void);
+
+/*
  * Opens the store at cfg->path. If it is not to be readonly: creates it when there is no file, or
  * an empty one, and converts one of an older format. *ret is the caller's. On failure `why` says in
  * one line what is wrong with which file and what to do, and the file is untouched.

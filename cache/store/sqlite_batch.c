@@ -16,7 +16,8 @@
 void sq_batch_begin(struct sq_conn *c, bool folds)
 {
 	c->batch.folds = folds;
-	c->batch.grows = false;
+	c->batch.small = true;
+	c->batch.rows = 0;
 }
 
 static int close_blob(sqlite3_blob **blob)
@@ -48,7 +49,7 @@ int sq_batch_end(struct sq_conn *c)
 void sq_batch_drop(struct sq_conn *c)
 {
 	c->batch.n_held = 0;
-	c->batch.folds = false;
+	c->batch.folds = c->batch.small = false;
 	IGNORE(close_blob(&c->batch.data)); /* what was written is taken back */
 	IGNORE(close_blob(&c->batch.sums));
 }
@@ -90,26 +91,64 @@ int sq_batch_hold(struct sq_conn *c, const struct sq_inode *i)
 	return r;
 }
 
-static int patch(struct sq_conn *c, sqlite3_blob **blob, const char *column, int64_t key,
-	const void *bytes, size_t len, size_t at)
+/* Where one reads or writes: some bytes of a column. */
+struct place {
+	sqlite3_blob **blob;
+	const char *column;
+	int64_t key;
+	size_t len;
+	size_t at;
+};
+
+static int seek(struct sq_conn *c, const struct place *p)
 {
-	int rc = *blob ? sqlite3_blob_reopen(*blob, key)
-		       : sqlite3_blob_open(c->db, "main", "block", column, key, 1, blob);
+	if (*p->blob)
+		return sqlite3_blob_reopen(*p->blob, p->key);
+	return sqlite3_blob_open(c->db, "main", "block", p->column, p->key, 1, p->blob);
+}
+
+/* After a failure the handle is of no use any more. */
+static int done(const struct place *p, int rc)
+{
+	if (rc != SQLITE_OK)
+		IGNORE(close_blob(p->blob));
+	return sq_errno(rc);
+}
+
+static int patch(struct sq_conn *c, const struct place *p, const void *bytes)
+{
+	int rc = seek(c, p);
 	if (rc == SQLITE_OK) {
 		c->batch.unseen++;
-		rc = sqlite3_blob_write(*blob, bytes, (int)len, (int)at);
+		rc = sqlite3_blob_write(*p->blob, bytes, (int)p->len, (int)p->at);
 	}
-	if (rc != SQLITE_OK)
-		IGNORE(close_blob(blob)); /* it is of no use any more */
-	return sq_errno(rc);
+	return done(p, rc);
+}
+
+static int fetch(struct sq_conn *c, const struct place *p, void *ret)
+{
+	int rc = seek(c, p);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_blob_read(*p->blob, ret, (int)p->len, (int)p->at);
+	return done(p, rc);
 }
 
 int sq_batch_patch_data(struct sq_conn *c, int64_t key, const void *bytes, size_t len, size_t at)
 {
-	return patch(c, &c->batch.data, "data", key, bytes, len, at);
+	return patch(c, &(struct place){&c->batch.data, "data", key, len, at}, bytes);
 }
 
 int sq_batch_patch_sums(struct sq_conn *c, int64_t key, const void *bytes, size_t len, size_t at)
 {
-	return patch(c, &c->batch.sums, "sums", key, bytes, len, at);
+	return patch(c, &(struct place){&c->batch.sums, "sums", key, len, at}, bytes);
+}
+
+int sq_batch_read_data(struct sq_conn *c, int64_t key, void *ret, size_t len, size_t at)
+{
+	return fetch(c, &(struct place){&c->batch.data, "data", key, len, at}, ret);
+}
+
+int sq_batch_read_sums(struct sq_conn *c, int64_t key, void *ret, size_t len, size_t at)
+{
+	return fetch(c, &(struct place){&c->batch.sums, "sums", key, len, at}, ret);
 }

@@ -37,12 +37,17 @@ static void put_sum(unsigned char *p, uint64_t sum)
 		p[i] = (unsigned char)sum;
 }
 
-uint64_t sq_run_sum(const struct sq_run *run, uint32_t i)
+static uint64_t get_sum(const unsigned char *p)
 {
 	uint64_t sum = 0;
 	for (size_t b = 0; b < 8; b++)
-		sum = sum << 8 | run->sums[(size_t)8 * i + b];
+		sum = sum << 8 | p[b];
 	return sum;
+}
+
+uint64_t sq_run_sum(const struct sq_run *run, uint32_t i)
+{
+	return get_sum(run->sums + (size_t)8 * i);
 }
 
 uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i)
@@ -75,48 +80,6 @@ int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret)
 	}
 	*ret = run;
 	return 0;
-}
-
-int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,
-	uint64_t block, struct sq_stored *ret)
-{
-	uint64_t ino = i->attr.ino;
-	ret->found = false;
-	if (block >= sq_blocks_of(i->attr.size))
-		return 0;
-	sqlite3_stmt *st = sq_query(c, SQ_BLOCK_RANGE, "iii",
-		sq_key(ino, block - block % SQ_RUN_MAX), sq_key(ino, block), sq_key(ino, block));
-	int r = sq_step(st);
-	if (r < 0)
-		return r;
-	struct sq_run run = {0};
-	if (r == 1 && (r = sq_run_columns(st, &run)) < 0) {
-		sq_done(st);
-		return r;
-	}
-	if (block - run.first < run.count) {
-		uint32_t n = (uint32_t)(block - run.first);
-		ret->found = true;
-		ret->len = sq_run_block_len(&run, n);
-		memcpy(ret->data, run.data + (size_t)n * STORE_BLOCK_SIZE, ret->len);
-		ret->has_sum = run.sums != NULL;
-		ret->sum = run.sums ? sq_run_sum(&run, n) : 0;
-		sq_done(st);
-		if (ret->has_sum && sq_sum(ino, block, ret->data, ret->len) != ret->sum) {
-			atomic_fetch_add(&s->checksum_failures, 1);
-			return -EBADMSG;
-		}
-		return 0;
-	}
-	sq_done(st);
-	bool hole = false;
-	uint64_t last;
-	if (i->stored < sq_blocks_of(i->attr.size))
-		r = sq_holes_find(c, ino, block, &hole, &last);
-	if (r < 0 || hole)
-		return r;
-	atomic_fetch_add(&s->checksum_failures, 1);
-	return -EBADMSG;
 }
 
 static int put_run(struct sq_conn *c, uint64_t ino, uint64_t first, const void *data, size_t len,
@@ -180,6 +143,7 @@ struct extent {
 	uint32_t count;
 	size_t len; /* bytes */
 	bool has_sums;
+	size_t sums_len; /* bytes of them */
 };
 
 /* Puts a run over blocks of another one, which has all of them and does not change its length. */
@@ -194,13 +158,14 @@ static int patch_run(
 	return r;
 }
 
-/* The row that a statement with columns key, length(data), sums IS NOT NULL is on. */
+/* The row that a statement with columns key, length(data), length(sums) is on. */
 static int extent_columns(sqlite3_stmt *st, struct extent *ret)
 {
 	ret->first = sq_key_block(sqlite3_column_int64(st, 0));
 	ret->len = (size_t)sqlite3_column_int64(st, 1);
 	ret->count = run_count(ret->first, (int64_t)ret->len);
-	ret->has_sums = sqlite3_column_int(st, 2) != 0;
+	ret->has_sums = sqlite3_column_type(st, 2) != SQLITE_NULL;
+	ret->sums_len = (size_t)sqlite3_column_int64(st, 2);
 	return ret->count == 0 ? -EIO : 0;
 }
 
@@ -249,6 +214,53 @@ static int find_runs(
 		}
 	}
 	return r < 0 ? r : found;
+}
+
+/* Block `n` of the run. A long row is not read whole for it. */
+static int load_block(
+	struct sq_conn *c, uint64_t ino, const struct extent *e, uint32_t n, struct sq_stored *ret)
+{
+	int64_t key = sq_key(ino, e->first);
+	struct sq_run run = {.count = e->count, .len = e->len};
+	unsigned char sum[8];
+	if (e->has_sums && e->sums_len != (size_t)8 * run.count)
+		return -EIO;
+	ret->found = true;
+	ret->has_sum = e->has_sums;
+	ret->len = sq_run_block_len(&run, n);
+	int r = sq_batch_read_data(c, key, ret->data, ret->len, (size_t)n * STORE_BLOCK_SIZE);
+	if (r == 0 && ret->has_sum)
+		r = sq_batch_read_sums(c, key, sum, sizeof sum, (size_t)n * sizeof sum);
+	if (r == 0 && ret->has_sum)
+		ret->sum = get_sum(sum);
+	return r;
+}
+
+int sq_block_load(
+	struct sqlite_store *s, const struct sq_inode *i, uint64_t block, struct sq_stored *ret)
+{
+	struct sq_conn *c = s->writer;
+	uint64_t ino = i->attr.ino;
+	struct extent runs[SQ_RUN_MAX];
+	ret->found = false;
+	if (block >= sq_blocks_of(i->attr.size))
+		return 0;
+	int r = find_in_chunk(c, ino, block, block, runs);
+	if (r == 1) {
+		r = load_block(c, ino, &runs[0], (uint32_t)(block - runs[0].first), ret);
+		if (r < 0 || !ret->has_sum || sq_sum(ino, block, ret->data, ret->len) == ret->sum)
+			return r;
+		atomic_fetch_add(&s->checksum_failures, 1);
+		return -EBADMSG;
+	}
+	bool hole = false;
+	uint64_t last;
+	if (r == 0 && i->stored < sq_blocks_of(i->attr.size))
+		r = sq_holes_find(c, ino, block, &hole, &last);
+	if (r < 0 || hole)
+		return r;
+	atomic_fetch_add(&s->checksum_failures, 1);
+	return -EBADMSG;
 }
 
 /* What a damaged file counts too low must not become a count that no row can hold: the inode could
@@ -316,7 +328,7 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 			(const void *)sums, (size_t)8 * run.count, (const void *)data, len));
 	if (n == 1 && can_patch(&runs[0], &run))
 		return patch_run(c, ino, &runs[0], &run);
-	c->batch.grows = true;
+	c->batch.small = false;
 	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
 	if (r == 0)
 		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);

@@ -1,8 +1,8 @@
 /*
  * Telling others what is changed here: the rows of table changelog that a change writes.
  *
- * They are written in the transaction of the change, inside of its savepoint, and only while there
- * are peers: who is alone has nobody to tell. What an SQL client changes is logged by triggers in
+ * They are written with the change, so they go with it when it fails, and only while there are
+ * peers: who is alone has nobody to tell. What an SQL client changes is logged by triggers in
  * the file, always; those do not run in our connections.
  *
  *	kind	a row says

@@ -212,6 +212,8 @@ static bool is_answer(int r)
 static int apply_one(struct sqlite_store *s, struct change *ch)
 {
 	set_result(ch, -EIO, false); /* of an attempt before this one */
+	if (ch->kind != CHANGE_WRITE || s->peers.any)
+		s->writer->batch.small = false; /* what writes do, they say themselves */
 	int r = dispatch(s, ch);
 	if (r == 0)
 		r = sq_log_change(s, ch);
@@ -356,6 +358,7 @@ static int attempt_as(struct sqlite_store *s, struct change *const *changes, siz
 		r = apply_all(s, changes, n, careful);
 	if (r == 0)
 		r = commit(s, changes, n, durable);
+	sq_batch_drop(s->writer);
 	if (r == 0)
 		return 0;
 	sq_rollback(s->writer);

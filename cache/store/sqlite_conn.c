@@ -43,6 +43,12 @@ int sq_errno(int rc)
 	}
 }
 
+void sqlite_store_prepare(void)
+{
+	IGNORE(sqlite3_config(
+		SQLITE_CONFIG_MEMSTATUS, 0)); /* SQLITE_MISUSE: it is in use already */
+}
+
 int sq_run(struct sq_conn *c, const char *sql)
 {
 	return sq_errno(sqlite3_exec(c->db, sql, NULL, NULL, NULL));

@@ -35,7 +35,7 @@ static int fetch_block(struct sqlite_store *s, const struct sq_inode *i, uint64_
 	unsigned char *to, uint32_t *ret_len)
 {
 	struct sq_stored stored;
-	int r = sq_block_load(s, s->writer, i, block, &stored);
+	int r = sq_block_load(s, i, block, &stored);
 	if (r < 0)
 		return r;
 	*ret_len = stored.found ? stored.len : 0;
@@ -144,7 +144,7 @@ static int trim_tail(struct sqlite_store *s, struct sq_inode *i, uint64_t size)
 		return 0;
 	uint64_t block = size / STORE_BLOCK_SIZE;
 	struct sq_stored stored;
-	int r = sq_block_load(s, s->writer, i, block, &stored);
+	int r = sq_block_load(s, i, block, &stored);
 	if (r < 0 || !stored.found || stored.len <= keep)
 		return r;
 	return sq_blocks_write(s->writer, i, block, stored.data, keep);
@@ -219,7 +219,7 @@ static int zero_part(
 	struct sq_stored stored;
 	if (from >= to)
 		return 0;
-	int r = sq_block_load(s, s->writer, i, block, &stored);
+	int r = sq_block_load(s, i, block, &stored);
 	if (r < 0 || !stored.found || from >= stored.len)
 		return r;
 	memset(stored.data + from, 0, (to < stored.len ? to : stored.len) - from);

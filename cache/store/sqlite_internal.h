@@ -48,9 +48,11 @@ struct sq_inode {
 
 /* What the writer keeps from one change of a transaction to the next one; sqlite_batch.c. */
 #define SQ_HELD_MAX 16
+#define SQ_SMALL_ROWS 16u
 struct sq_batch {
 	bool folds;	 /* rows of inodes may be held back */
-	bool grows;	 /* something was done that may have taken pages */
+	bool small;	 /* nothing was done that takes more than a few pages */
+	unsigned rows;	 /* of inodes that were written: each may have become longer */
 	uint64_t unseen; /* changes that SQLite does not count, ever */
 	unsigned n_held; /* rows that are still to be written: newer than those in the table */
 	unsigned next;	 /* which of them makes way for another one */
@@ -363,7 +365,7 @@ void sq_batch_begin(struct sq_conn *c, bool folds) NONNULL(1);
 int sq_batch_write(struct sq_conn *c) MUST_CHECK NONNULL(1);
 /* The same, and closes what must not be open at COMMIT, and not at SAVEPOINT either. */
 int sq_batch_end(struct sq_conn *c) MUST_CHECK NONNULL(1);
-/* Forgets it all; before ROLLBACK. */
+/* Forgets it all; after COMMIT and before ROLLBACK. */
 void sq_batch_drop(struct sq_conn *c) NONNULL(1);
 
 /* Grows with each change of the database: has there been one since? */
@@ -378,6 +380,10 @@ int sq_batch_hold(struct sq_conn *c, const struct sq_inode *i) MUST_CHECK NONNUL
  * even read. */
 int sq_batch_patch_data(struct sq_conn *c, int64_t key, const void *bytes, size_t len,
 	size_t at) MUST_CHECK NONNULL(1, 3);
+int sq_batch_read_data(struct sq_conn *c, int64_t key, void *ret, size_t len, size_t at) MUST_CHECK
+	NONNULL(1, 3);
+int sq_batch_read_sums(struct sq_conn *c, int64_t key, void *ret, size_t len, size_t at) MUST_CHECK
+	NONNULL(1, 3);
 int sq_batch_patch_sums(struct sq_conn *c, int64_t key, const void *bytes, size_t len,
 	size_t at) MUST_CHECK NONNULL(1, 3);
 
@@ -564,10 +570,11 @@ int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret) MUST_CHECK NONNULL(1, 2
 uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
 uint64_t sq_run_sum(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
 
-/* One block, verified. -EBADMSG: its checksum is wrong, or the row is gone though no hole is there.
+/* One block, for a change of it, verified. -EBADMSG: its checksum is wrong, or the row is gone
+ * though no hole is there.
  */
-int sq_block_load(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,
-	uint64_t block, struct sq_stored *ret) MUST_CHECK NONNULL(1, 2, 3, 5);
+int sq_block_load(struct sqlite_store *s, const struct sq_inode *i, uint64_t block,
+	struct sq_stored *ret) MUST_CHECK NONNULL(1, 2, 4);
 
 /* Writes `len` bytes as blocks `first`, ...: whole blocks, the last one may be short. Keeps
  * i->stored, i->reserved and the holes right; the inode's size must not have been changed yet. */

@@ -85,10 +85,22 @@ static int reserve(struct sqlite_store *s, sqlite3_int64 size)
 	return sq_file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
 }
 
+/* Pages of the database with what is not committed yet. SQLite compiles the statement anew each
+ * time, so it is not asked after changes that took no page to speak of: some rows of inodes that
+ * became longer take a part of SLACK at most. */
+static int count_pages(struct sqlite_store *s, int64_t *ret)
+{
+	struct sq_log_view v;
+	if (!s->writer->batch.small || !sq_log_view(s, &v) || v.pages == 0)
+		return sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), ret);
+	*ret = v.pages;
+	return 0;
+}
+
 int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 {
 	int64_t pages, unused;
-	int r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
+	int r = count_pages(s, &pages);
 	if (r < 0)
 		return r;
 	r = reserve(s, pages * s->page_size + (needs_space ? SLACK : 0));

@@ -49,6 +49,7 @@
 #define AT_VERSION 0
 #define AT_CHANGE 2
 #define AT_FRAMES 4
+#define AT_PAGES 5
 #define AT_SALT 8
 #define HEADER_WORDS 12
 #define AT_MOVED 24
@@ -88,7 +89,8 @@ SHARED_INDEX static void read_header(const volatile uint32_t *h, struct sq_log_v
 {
 	*ret = (struct sq_log_view){.salt = (uint64_t)h[AT_SALT] << 32 | h[AT_SALT + 1],
 		.change = h[AT_CHANGE],
-		.frames = h[AT_FRAMES]};
+		.frames = h[AT_FRAMES],
+		.pages = h[AT_PAGES]};
 }
 
 SHARED_INDEX static uint32_t read_word(const volatile uint32_t *word)

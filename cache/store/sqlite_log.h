@@ -16,6 +16,7 @@ struct sq_log_view {
 	uint32_t change; /* another one after each commit */
 	uint32_t frames; /* pages in the log */
 	uint32_t moved;	 /* of those, how many are in the database */
+	uint32_t pages;	 /* of the database, after the last commit; 0: unknown */
 };
 
 /* This mount's part in it. */

@@ -73,10 +73,10 @@
 		"SELECT key, sums, data FROM block WHERE key >= coalesce((SELECT max(key)"         \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
 	X(SQ_BLOCK_LENGTHS,                                                                        \
-		"SELECT key, length(data), sums IS NOT NULL FROM block WHERE key >= "              \
+		"SELECT key, length(data), length(sums) FROM block WHERE key >= "                  \
 		"coalesce((SELECT max(key)"                                                        \
 		" FROM block WHERE key BETWEEN ?1 AND ?2), ?2) AND key <= ?3 ORDER BY key")        \
-	X(SQ_BLOCK_IN_CHUNK, "SELECT key, length(data), sums IS NOT NULL FROM block"               \
+	X(SQ_BLOCK_IN_CHUNK, "SELECT key, length(data), length(sums) FROM block"                   \
 			     " WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC")                     \
 	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key BETWEEN ?1 AND ?2")                        \
 	X(SQ_HOLE_RANGE,                                                                           \
