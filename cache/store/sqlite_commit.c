@@ -308,12 +308,7 @@ static void count_commit(
 		if (ch->result < 0)
 			continue;
 		atomic_fetch_add(&s->changes, 1);
-		if (atomic_load(&s->inodes) < 0)
-			continue;
-		if (ch->kind == CHANGE_CREATE)
-			atomic_fetch_add(&s->inodes, 1);
-		else if (ch->kind == CHANGE_REAP && ch->n_touched && !ch->reap.more)
-			atomic_fetch_sub(&s->inodes, 1);
+		sq_census_commit(s, ch);
 	}
 }
 

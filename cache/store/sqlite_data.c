@@ -260,7 +260,7 @@ static int check_room(
 	struct store_space space;
 	if (end <= i->attr.size && i->stored == sq_blocks_of(i->attr.size))
 		return 0;
-	int r = store_statfs(&s->store, &space);
+	int r = sq_space(s, s->writer, &space);
 	if (r < 0)
 		return r;
 	return end - offset > space.free ? -ENOSPC : 0;

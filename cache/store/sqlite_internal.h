@@ -21,6 +21,7 @@
  *	sqlite_watch.c       what others have changed
  *	sqlite_notice.c      noticing that somebody writes
  *	sqlite_inode.c       rows of inodes
+ *	sqlite_census.c      how many inodes there are
  *	sqlite_blocks.c      rows of data: runs of blocks, and holes
  *	sqlite_data.c        changes of data
  *	sqlite_read.c        reading data
@@ -194,11 +195,15 @@ struct sqlite_store {
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
 
-	/* The number of rows in table inode; sqlite_store.c. */
-	atomic_int_fast64_t inodes;	    /* -1: not counted yet */
-	atomic_int_fast64_t inodes_counted; /* when; sq_now() */
-	atomic_bool inodes_stale;	    /* others have changed it */
-	atomic_uint inodes_commits;	    /* odd while a commit of ours that alters it goes on */
+	/* The number of rows in table inode; sqlite_census.c. */
+	atomic_int_fast64_t inodes;	/* -1: not counted yet */
+	atomic_int_fast64_t recount_at; /* not before, if it is wrong; sq_now() */
+	atomic_bool inodes_stale;	/* others have changed it */
+	atomic_bool census_wanted;	/* the keeper is to count them */
+	int64_t census_at;		/* (w) it has counted up to this one; 0: none */
+	int64_t census_n;		/* (w) so many */
+	int64_t census_ns;		/* (w) in so long */
+	atomic_uint inodes_commits;	/* odd while a commit of ours that alters it goes on */
 
 	pthread_mutex_t watch;
 	struct sq_conn *watcher; /* (p) opened by the first poll */
@@ -459,6 +464,22 @@ int64_t sq_peers_seen(const struct sq_peers *p) MUST_CHECK NONNULL(1);
 int sq_peers_look(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 /* That was our own commit, and no reason to look again. (w) */
 void sq_peers_committed(struct sqlite_store *s) NONNULL(1);
+
+/* -- sqlite_store.c ------------------------------------------------------------------------ */
+
+/* Sets what *ret has of bytes. */
+int sq_space(struct sqlite_store *s, struct sq_conn *c, struct store_space *ret) MUST_CHECK
+	NONNULL(1, 2, 3);
+
+/* -- sqlite_census.c ----------------------------------------------------------------------- */
+
+/* The number of inodes. `commits`: s->inodes_commits before the reader's transaction began. */
+int sq_census(struct sqlite_store *s, struct sq_conn *c, unsigned commits, uint64_t *ret) MUST_CHECK
+	NONNULL(1, 2, 4);
+/* A change was committed. (w) */
+void sq_census_commit(struct sqlite_store *s, const struct change *ch) NONNULL(1, 2);
+/* The keeper counts on, if it is to. True: there is more. */
+bool sq_census_step(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_mount.c ------------------------------------------------------------------------ */
 

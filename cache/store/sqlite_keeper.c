@@ -47,6 +47,8 @@
 #define LOG_KEPT "PRAGMA journal_size_limit = 134217728"
 /* How often the keeper looks at the log. */
 #define TICK (SECOND / 10)
+/* Between two slices of a census. */
+#define CENSUS_PAUSE (SECOND / 100)
 /* How long it holds the writers back for those who read the log, before it tries again later. */
 #define PATIENCE (SECOND / 50)
 
@@ -283,6 +285,8 @@ static void *keep(void *arg)
 			sq_write_unlock(s);
 		}
 		look(s, &k);
+		if (sq_census_step(s) && k.wait > CENSUS_PAUSE)
+			k.wait = CENSUS_PAUSE;
 	}
 	return NULL;
 }

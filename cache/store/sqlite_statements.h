@@ -29,7 +29,9 @@
 		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"   \
 		" ?17, ?18)")                                                                      \
 	X(SQ_INODE_DELETE, "DELETE FROM inode WHERE ino = ?1")                                     \
-	X(SQ_INODE_COUNT, "SELECT count(*) FROM inode")                                            \
+	X(SQ_INODE_SLICE, "SELECT count(*), max(ino) FROM (SELECT ino FROM inode WHERE ino > ?1"   \
+			  " ORDER BY ino LIMIT ?2)")                                               \
+	X(SQ_INODE_LAST, "SELECT max(ino) FROM inode")                                             \
 	X(SQ_TARGET_GET, "SELECT target FROM inode WHERE ino = ?1")                                \
 	X(SQ_ORPHAN_NEW, "INSERT OR REPLACE INTO orphan(ino, mount, change) VALUES(?1, ?2, ?3)")   \
 	X(SQ_ORPHAN_DELETE, "DELETE FROM orphan WHERE ino = ?1")                                   \

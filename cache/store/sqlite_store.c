@@ -14,53 +14,13 @@
 /* The writer's page cache, in KiB: a transaction of STORE_BATCH_MAX changes should fit. */
 #define WRITER_CACHE "PRAGMA cache_size = -16384"
 
-/* A count that others have made wrong is made again after so long; it reads all of the table. */
-#define RECOUNT_AFTER_NS 1000000000LL
-
-/*
- * Inodes in use. Our own commits keep the count right (sqlite_commit.c). What others make or delete
- * is in the change log, so a poll finds out that the count is wrong. One that is made while a
- * commit of ours goes on may or may not have that in it, so it is made again later.
- */
-static int count_inodes(struct sqlite_store *s, struct sq_conn *c, unsigned commits, uint64_t *ret)
+int sq_space(struct sqlite_store *s, struct sq_conn *c, struct store_space *ret)
 {
-	int64_t known = atomic_load(&s->inodes), now = sq_now();
-	bool stale = atomic_load(&s->inodes_stale) &&
-		     now - atomic_load(&s->inodes_counted) >= RECOUNT_AFTER_NS;
-	int r = 0;
-	if (known < 0 || stale) {
-		atomic_store(&s->inodes_stale, false);
-		r = sq_scalar(sq_query(c, SQ_INODE_COUNT, ""), &known);
-		bool quiet = commits % 2 == 0 && commits == atomic_load(&s->inodes_commits);
-		if (r == 0) {
-			atomic_store(&s->inodes, known);
-			atomic_store(&s->inodes_counted, now);
-		}
-		if (r < 0 || !quiet || commits != atomic_load(&s->inodes_commits))
-			atomic_store(&s->inodes_stale, true);
-	}
-	*ret = (uint64_t)known;
-	return r;
-}
-
-static int sq_statfs(struct store *store, struct store_space *ret)
-{
-	struct sqlite_store *s = sq_store(store);
 	struct statvfs fs;
-	struct sq_conn *c;
 	int64_t pages, unused;
-	uint64_t inodes = 0;
-	unsigned commits = atomic_load(&s->inodes_commits);
-	int r = sq_read_begin(s, &c);
-	if (r < 0)
-		return r;
-	atomic_fetch_sub(&s->reads, 1); /* neither data nor attributes nor names */
-	r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
+	int r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
 	if (r == 0)
 		r = sq_scalar(sq_query(c, SQ_FREE_COUNT, ""), &unused);
-	if (r == 0)
-		r = count_inodes(s, c, commits, &inodes);
-	sq_read_end(s, c);
 	if (r == 0 && statvfs(s->path, &fs) < 0)
 		r = -EIO;
 	if (r < 0)
@@ -71,9 +31,26 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 	uint64_t left = limit > used ? limit - used : 0;
 	ret->free = limit && left < disk ? left : disk;
 	ret->total = limit ? limit : used + disk;
-	ret->inodes = inodes;
-	ret->inodes_max = SQ_INO_MAX;
 	return 0;
+}
+
+static int sq_statfs(struct store *store, struct store_space *ret)
+{
+	struct sqlite_store *s = sq_store(store);
+	struct store_space space = {.inodes_max = SQ_INO_MAX};
+	struct sq_conn *c;
+	unsigned commits = atomic_load(&s->inodes_commits);
+	int r = sq_read_begin(s, &c);
+	if (r < 0)
+		return r;
+	atomic_fetch_sub(&s->reads, 1); /* neither data nor attributes nor names */
+	r = sq_space(s, c, &space);
+	if (r == 0)
+		r = sq_census(s, c, commits, &space.inodes);
+	sq_read_end(s, c);
+	if (r == 0)
+		*ret = space;
+	return r;
 }
 
 static void sq_stats(struct store *store, struct store_stats *stats)
