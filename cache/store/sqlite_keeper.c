@@ -8,6 +8,10 @@
  * the database, which a writer that never pauses would prevent; so the keeper checkpoints twice:
  * first beside the writers, then, for the little that came in meanwhile, with all of them held
  * back. Other processes write as well, so it looks at the log every TICK.
+ *
+ * A writer that waits for the disk waits for what lies in front of its flush, too. So the first
+ * part is done again while much has come in, and the kernel is made to write the database bit by
+ * bit, so that neither a commit nor the last checkpoint finds much that is not on the disk yet.
  */
 
 #include "sqlite_internal.h"
@@ -24,6 +28,20 @@
 
 /* Bytes of log that wake the keeper. */
 #define LOG_SIZE (16 << 20)
+/* So much of it may be left to be moved with the writers held back, if that can be had in some
+ * rounds beside them. */
+#define LOG_LITTLE (1 << 20)
+#define MOVE_ROUNDS 4
+/* They are not slower than the disk if they add so much while the log is moved once. */
+#define LOG_MUCH (2 << 20)
+/* One that is longer is cut back when nobody writes. */
+#define LOG_LONG (64 << 20)
+/* The kernel is told to write so much of the file at a time, or as much as it does in so long; of a
+ * very large file more, so that it is not told too often. */
+#define EARLY_PIECE_MIN (64 << 10)
+#define EARLY_PIECE_MAX (4 << 20)
+#define EARLY_PIECES 4096
+#define EARLY_NS 100000
 /* The database file grows in such steps, and keeps SLACK of them for changes that must work when
  * the disk is full: each of these needs a handful of pages at most. */
 #define FILE_STEP (1 << 20)
@@ -43,8 +61,10 @@
 #define VACUUM_PAGES_MAX 256u
 
 #define SECOND 1000000000LL
-/* A log that grew larger, under a reader that stayed long, is cut back to so much. */
+/* A log that grew larger, under a reader that stayed long, is cut back to so much when it starts
+ * anew; and one that is larger than LOG_LONG to less when nobody writes. */
 #define LOG_KEPT "PRAGMA journal_size_limit = 134217728"
+#define LOG_CUT "PRAGMA journal_size_limit = 33554432"
 /* How often the keeper looks at the log. */
 #define TICK (SECOND / 10)
 /* Between two slices of a census. */
@@ -216,9 +236,63 @@ static bool is_keeper(struct sqlite_store *s)
 	return is;
 }
 
+/*
+ * Has the kernel write what a checkpoint has put into the file, in small pieces, so that never much
+ * of it lies in front of a commit's flush. SQLite flushes the file itself only once it has moved
+ * all of the log, and that is when the writers are held back. So it does not matter what fails
+ * here: it fails again there, since each open file is told of a write that failed.
+ */
+static void write_early(struct sqlite_store *s)
+{
+	struct stat st;
+	if (!s->plain_file || fstat(s->file, &st) < 0)
+		return;
+	int64_t most = st.st_size / EARLY_PIECES > EARLY_PIECE_MAX ? st.st_size / EARLY_PIECES
+								   : EARLY_PIECE_MAX;
+	int64_t piece = EARLY_PIECE_MIN;
+	for (int64_t at = 0; at < st.st_size;) {
+		int64_t start = sq_now();
+		if (sync_file_range(s->file, at, piece,
+			    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			return;
+		int64_t took = sq_now() - start;
+		at += piece;
+		/* There was little in that piece, or much. */
+		if (took < EARLY_NS / 2 && piece < most)
+			piece *= 2;
+		else if (took > EARLY_NS && piece > EARLY_PIECE_MIN)
+			piece /= 2;
+	}
+}
+
+/* Pages that are still to be moved. */
+static uint32_t left_in_log(struct sqlite_store *s)
+{
+	struct sq_log_view v;
+	return sq_log_view(s, &v) ? v.frames - v.moved : 0;
+}
+
+/* Moves the log beside the writers until there is little left, or they add that much in a round.
+ * When they are as fast as the disk it is better to hold them back at once: they would add more
+ * than is written meanwhile. */
+static void move_most(struct sqlite_store *s)
+{
+	uint32_t before = atomic_load(&s->log_size);
+	for (int i = 0; i < MOVE_ROUNDS; i++) {
+		checkpoint(s);
+		if (left_in_log(s) > LOG_MUCH / s->page_size)
+			return;
+		write_early(s);
+		uint32_t left = left_in_log(s);
+		if (left <= LOG_LITTLE / s->page_size || left > before / 2)
+			return;
+		before = left;
+	}
+}
+
 static void start_anew(struct sqlite_store *s, struct rounds *k, int64_t now)
 {
-	checkpoint(s);
+	move_most(s);
 	sq_write_lock(s);
 	int64_t until = sq_now() + PATIENCE;
 	s->writer->busy_until = until;
@@ -234,6 +308,23 @@ static void start_anew(struct sqlite_store *s, struct rounds *k, int64_t now)
 	atomic_store(&s->log_limit, limit);
 }
 
+/* Gives the space of a log back that has grown long. SQLite does that when it starts anew, which is
+ * only when nobody needs what is in it. If somebody does, after the next change. */
+static void cut_log(struct sqlite_store *s)
+{
+	sqlite3_int64 size;
+	if (s->log_file->pMethods->xFileSize(s->log_file, &size) != SQLITE_OK || size <= LOG_LONG)
+		return;
+	sq_write_lock(s);
+	int64_t until = sq_now() + PATIENCE;
+	s->writer->busy_until = until;
+	if (!s->degraded && sq_run(s->writer, LOG_CUT) == 0)
+		IGNORE(sq_log_anew(s, false, until));
+	IGNORE(sq_run(s->writer, LOG_KEPT)); /* else it is cut more often */
+	s->writer->busy_until = 0;
+	sq_write_unlock(s);
+}
+
 /* Nobody has written for a while. Pages that are given back, and what is left in the log, so that
  * the file alone is whole soon after the last change. */
 static void rest(struct sqlite_store *s, struct rounds *k, int64_t now)
@@ -247,6 +338,8 @@ static void rest(struct sqlite_store *s, struct rounds *k, int64_t now)
 	}
 	checkpoint(s);
 	k->rested = sq_log_view(s, &v) && v.moved == v.frames;
+	if (k->rested)
+		cut_log(s);
 	k->quiet_since = now; /* or try again after the same time */
 }
 
