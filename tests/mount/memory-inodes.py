@@ -62,12 +62,14 @@ sizes = subprocess.run(["find", MNT, "-type", "f", "-size", "-1", "-o", "-printf
 same(N + DIRS + 1, len(sizes), "inodes that find has seen")
 known = resident() - start
 print(f"{N} inodes: {known / N:.1f} bytes each")
-# What is known of each, the cache, and the memory of a connection or two.
-assert not MEASURED or known < N * 50 + 6 * 1024 * KIB, known
+# Besides what is known of each: the cache, and the memory of threads and of connections that read.
+# Mostly there is one, and 4 MiB; but the daemon's own threads may read at the same moment as find.
+OTHERS = 8 * 1024 * KIB
+assert not MEASURED or known < N * 50 + OTHERS, known
 if forget():
     # The daemon hears of it by and by.
     if MEASURED:
-        poll("the memory to come back", lambda: resident() - start < 5 * 1024 * KIB)
+        poll("the memory to come back", lambda: resident() - start < OTHERS)
     print(f"forgotten: {(resident() - start) / KIB:.0f} KiB more than at first")
 same(b"\0" * 100, (MNT / "d0001" / "file0001500").read_bytes())
 done(daemon)
