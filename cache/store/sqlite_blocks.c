@@ -323,9 +323,12 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 				sq_run_block_len(&run, b)));
 	uint64_t last = first + run.count - 1;
 	int n = find_in_chunk(c, ino, first, last, runs);
-	if (n == 1 && runs[0].first == first && runs[0].len == len)
+	if (n == 1 && runs[0].first == first && runs[0].len == len) {
+		/* The row grows by the checksums that an SQL client could not write. */
+		c->batch.small = c->batch.small && runs[0].has_sums;
 		return sq_exec(sq_query(c, SQ_BLOCK_SET, "ibb", sq_key(ino, first),
 			(const void *)sums, (size_t)8 * run.count, (const void *)data, len));
+	}
 	if (n == 1 && can_patch(&runs[0], &run))
 		return patch_run(c, ino, &runs[0], &run);
 	c->batch.small = false;
