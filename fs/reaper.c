@@ -222,20 +222,25 @@ void reaper_add(struct reaper *r, uint64_t ino)
 	} while (full && o.n_more);
 }
 
-/* One batch on this thread. */
+/* One piece of a batch on this thread; what is left of it goes back into the queue, since others
+ * may wait for the caller. */
 static bool help(struct reaper *r)
 {
 	uint64_t inos[BATCH];
-	struct outcome o = {.deleted = false};
+	struct outcome o;
 	bool deleted = false;
 	pthread_mutex_lock(&r->lock);
 	size_t n = dequeue(r, inos, 0);
 	pthread_mutex_unlock(&r->lock);
-	for (; n > 0; n = o.n_more) {
+	while (n > 0) {
 		reap(r, inos, n, &o);
 		deleted |= o.deleted;
+		n = 0;
 		pthread_mutex_lock(&r->lock);
 		put_back(r, &o);
+		for (size_t i = 0; i < o.n_more; i++)
+			if (!enqueue(r, inos[i]))
+				inos[n++] = inos[i];
 		pthread_cond_signal(&r->work);
 		pthread_mutex_unlock(&r->lock);
 	}

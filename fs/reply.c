@@ -109,6 +109,13 @@ static uint64_t subject(const struct change *c)
 	return 0;
 }
 
+/* Gives back what is deleted already. False: there is nothing of that. */
+static bool make_room(struct fs *fs)
+{
+	loop_may_block(NULL); /* it may wait for the reaper alone, not for the store */
+	return reaper_help(fs->reaper);
+}
+
 void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, bool durable)
 {
 	for (size_t i = 0; i < n; i++)
@@ -118,8 +125,7 @@ void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, boo
 	for (size_t i = 0; i < n; i++) {
 		struct change *c = changes[i];
 		uint64_t ino = subject(c);
-		while (c->result == -ENOSPC && !c->doubtful &&
-			reaper_help(fs->reaper)) /* deleted already, but not given back */
+		while (c->result == -ENOSPC && !c->doubtful && make_room(fs))
 			(void)!store_apply_one(fs->store, c, durable);
 		for (unsigned k = 0; c->result == 0 && k < c->n_touched; k++)
 			inodes_state(fs->inodes, c->touched[k].ino, page_state_changed,

@@ -333,6 +333,37 @@ static void who_needs_space_need_not_wait(void **state)
 	kit_free(k);
 }
 
+/* The reaper's thread stays in its first batch until the test lets it go on. */
+static void who_helps_does_one_piece(void **state)
+{
+	(void)state;
+	static const unsigned char byte = 1;
+	struct kit *k = kit_new(model_store_new());
+	struct script script;
+	struct reaper *r = NULL;
+	struct store_attr attr;
+	atomic_bool go = false;
+	uint64_t inos[2];
+	script_init(&script, k->store);
+	script.before[SCRIPT_APPLY] = hold_the_first;
+	script.arg = &go;
+	make_orphans(k, inos, ARRAY_LEN(inos));
+	for (uint64_t i = 0; i < 2000; i++)
+		assert_int_equal(kit_write(k, inos[1], i * STORE_BLOCK_SIZE, &byte, 1), 0);
+	assert_int_equal(reaper_start(&script.store, &r), 0);
+	reaper_add(r, inos[0]);
+	while (atomic_load(&script.calls[SCRIPT_APPLY]) == 0)
+		sched_yield();
+	reaper_add(r, inos[1]);
+	assert_true(reaper_help(r));
+	assert_int_equal(script.calls[SCRIPT_APPLY], 2);
+	assert_int_equal(store_getattr(k->store, inos[1], &attr), 0);
+	atomic_store(&go, true);
+	r = reaper_stop(r, INT64_MAX / 2);
+	assert_int_equal(store_getattr(k->store, inos[1], &attr), -ESTALE);
+	kit_free(k);
+}
+
 static void only_posix_errnos_get_out(void **state)
 {
 	(void)state;
@@ -432,6 +463,7 @@ int main(void)
 		cmocka_unit_test(what_failed_is_tried_again),
 		cmocka_unit_test(many_are_deleted_at_once),
 		cmocka_unit_test(who_needs_space_need_not_wait),
+		cmocka_unit_test(who_helps_does_one_piece),
 		cmocka_unit_test(only_posix_errnos_get_out),
 		cmocka_unit_test(the_log_is_not_flooded),
 		cmocka_unit_test(init_is_completed_with_what_was_offered),
