@@ -10,9 +10,10 @@
  * closed:
  *
  *   inode  The locks of its pages, and for pages that are being written back: held for READ, for
- *          READLINK, and for WRITE of a mapping's pages. These requests are answered by the
- *          thread that received them, at once, and hold no request thread up. It may also send
- *          such a WRITE itself (a page that is dirty), which another thread answers.
+ *          READLINK, and for WRITE of a mapping's pages. These requests are answered without
+ *          waiting for the notifier: by the thread that received them, or a gathered WRITE by the
+ *          one that commits it (gather.h). It may also send such a WRITE itself (a page that is
+ *          dirty), which another thread answers.
  *   name   The lock of the directory: held for every request about its names, and by whoever waits
  *          meanwhile for the lock of a file in it (unlink, link, rename over it), which a WRITE to
  *          that file may hold.
