@@ -33,6 +33,7 @@
 #include "loop.h"
 
 #include "clock.h"
+#include "linger.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -74,8 +75,10 @@ struct loop {
 
 	atomic_bool stop;
 	atomic_uint crowded; /* the baton is to be passed on so many times; the holder's */
+	atomic_bool company; /* there was a sign of others since the holder last waited */
 	atomic_uint_least64_t last_kept; /* numbers keepers; the holder's, the watchdog reads it */
 	atomic_bool watchdog_sleeps;
+	struct linger linger; /* the holder's */
 
 	pthread_mutex_t lock; /* over all below; held for a moment, and to start a thread */
 	pthread_cond_t free;  /* the baton is free, or stop */
@@ -140,6 +143,7 @@ static void pass_on(struct loop *l)
 static void crowd(struct loop *l)
 {
 	atomic_store_explicit(&l->crowded, LOOP_CROWDED, memory_order_relaxed);
+	atomic_store_explicit(&l->company, true, memory_order_relaxed);
 }
 
 /* No sign of others? */
@@ -324,6 +328,42 @@ static void process(struct loop *l, struct worker *w)
 		w->suspects = true; /* until it has seen all that waits */
 }
 
+static bool look(void *arg)
+{
+	struct loop *l = arg;
+	return atomic_load_explicit(&l->stop, memory_order_relaxed) || l->ops->waiting(l->arg);
+}
+
+static void give_way(void *arg)
+{
+	(void)arg;
+	sched_yield();
+}
+
+static int64_t now(void *arg)
+{
+	struct loop *l = arg;
+	return l->ops->now(l->arg);
+}
+
+static const struct linger_ops linger_ops = {look, give_way, now};
+
+/* Receives one request, and sleeps until it is there; for a lone client it looks first. That it was
+ * seen does not mean that it cannot be withdrawn; to sleep then is right as well. */
+static int wait_for_request(struct loop *l, struct worker *w)
+{
+	if (atomic_load_explicit(&l->company, memory_order_relaxed)) {
+		atomic_store_explicit(&l->company, false, memory_order_relaxed);
+		linger_crowded(&l->linger);
+	}
+	if (linger_wait(&l->linger) && atomic_load(&l->stop))
+		return -EINTR;
+	int r = l->ops->receive(l->arg, w->buf, true);
+	if (r > 0)
+		linger_received(&l->linger);
+	return r;
+}
+
 /* One turn of the holder. False: there will be no more requests. */
 static bool turn(struct loop *l, struct worker *w)
 {
@@ -332,7 +372,7 @@ static bool turn(struct loop *l, struct worker *w)
 		commit(l, w);
 		return true;
 	}
-	int r = l->ops->receive(l->arg, w->buf, !waits);
+	int r = waits ? l->ops->receive(l->arg, w->buf, false) : wait_for_request(l, w);
 	if (r == -EAGAIN) {
 		w->suspects = false;
 		if (gather_expects(l->gather))
@@ -396,6 +436,7 @@ int loop_start(const struct loop_ops *ops, void *arg, struct gather *gather, uns
 	l->gather = gather;
 	l->max = max_threads;
 	atomic_init(&l->stop, false);
+	linger_init(&l->linger, &linger_ops, l);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->free, NULL);
 	pthread_condattr_t attr;

@@ -44,6 +44,8 @@ struct loop_ops {
 	void (*fini)(void *arg, void *buf);
 	/* The loop ended by itself; called once, from one of its threads. */
 	void (*ended)(void *arg, int error);
+	/* Monotonic, in nanoseconds: how long the next request is looked for. */
+	int64_t (*now)(void *arg);
 	size_t buf_size;
 	int64_t keep_max; /* nanoseconds that the baton may be kept while its holder blocks */
 };

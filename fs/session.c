@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "clock.h"
 #include "fs.h"
 #include "init_patch.h"
 #include "lifeline.h"
@@ -146,12 +147,19 @@ static void loop_ended(void *arg, int error)
 	kill(getpid(), SIGUSR2);
 }
 
+static int64_t now(void *arg)
+{
+	(void)arg;
+	return clock_monotonic();
+}
+
 static const struct loop_ops loop_ops = {
 	.receive = receive,
 	.waiting = waiting,
 	.process = process,
 	.fini = free_buf,
 	.ended = loop_ended,
+	.now = now,
 	.buf_size = sizeof(struct fuse_buf),
 	.keep_max = BATON_KEPT_MAX,
 };

@@ -3,6 +3,7 @@
  */
 #include "kit.h"
 
+#include "fs/linger.h"
 #include "fs/loop.h"
 
 #include <errno.h>
@@ -30,6 +31,14 @@ struct bench {
 	bool commits_wait;   /* for the gate */
 	unsigned gathered, refused;
 	unsigned kept; /* requests that keep the baton until another one is there */
+	/* Of the loop's clock: */
+	int64_t now, tick;
+	/* The lone client, which sends one request after the other: */
+	const char *next;
+	size_t to_come;
+	unsigned answers_at; /* at which look it sends the next one */
+	unsigned looks;	     /* since the last request */
+	unsigned looked_for, slept_for, served;
 };
 
 static struct bench bench;
@@ -52,12 +61,45 @@ static void wait_until(const unsigned *count, unsigned value)
 	pthread_mutex_unlock(&bench.lock);
 }
 
+static bool is_there(void)
+{
+	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
+	return poll(&fd, 1, 0) != 0;
+}
+
+/* `n` of them: those in `what`, again and again. */
+static void send_requests(const char *what, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(write(bench.fds[1], &what[i % strlen(what)], 1), 1);
+}
+
+/* Called by the thread that receives, which finds nothing. */
+static void client_sends(unsigned *count)
+{
+	bench.to_come--;
+	bench.looks = 0;
+	send_requests(bench.next++, 1);
+	bump(count, 1);
+}
+
+static void wait_for_more(const unsigned *count, unsigned than)
+{
+	pthread_mutex_lock(&bench.lock);
+	while (*count <= than)
+		pthread_cond_wait(&bench.changed, &bench.lock);
+	pthread_mutex_unlock(&bench.lock);
+}
+
 static int receive(void *arg, void *buf, bool wait)
 {
 	(void)arg;
-	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
-	if (!wait && poll(&fd, 1, 0) == 0)
-		return -EAGAIN;
+	if (!is_there()) {
+		if (!wait)
+			return -EAGAIN;
+		if (bench.to_come)
+			client_sends(&bench.slept_for);
+	}
 	bump(&bench.receiving, 1);
 	ssize_t n = read(bench.fds[0], buf, 1);
 	int r = n < 0 ? -errno : (int)n;
@@ -68,8 +110,14 @@ static int receive(void *arg, void *buf, bool wait)
 static bool waiting(void *arg)
 {
 	(void)arg;
-	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
-	return poll(&fd, 1, 0) != 0;
+	if (is_there())
+		return true;
+	bump(&bench.looks, 1);
+	if (bench.to_come && bench.looks == bench.answers_at) {
+		client_sends(&bench.looked_for);
+		return true;
+	}
+	return false;
 }
 
 static void wait_for_gate(void)
@@ -137,9 +185,14 @@ static void process(void *arg, void *buf)
 	case 'v': /* waits for another request, and says when it has waited */
 		loop_may_block(NULL);
 		bump(&bench.kept, 1);
-		while (!waiting(NULL))
+		while (!is_there())
 			sched_yield();
 		loop_has_blocked();
+		break;
+	case 'c': /* the same, but another request is there; counting begins anew */
+		bench.slept_for = bench.looked_for = 0;
+		send_requests("x", 1);
+		loop_may_block(NULL);
 		break;
 	case 'b': /* says so and does not wait */
 		loop_may_block(NULL);
@@ -148,6 +201,8 @@ static void process(void *arg, void *buf)
 		break;
 	}
 	bump(&bench.done, 1);
+	if (*(char *)buf != 'x')
+		bump(&bench.served, 1);
 }
 
 static void fini(void *arg, void *buf)
@@ -163,16 +218,23 @@ static void ended(void *arg, int error)
 	bump(&bench.ended, 1);
 }
 
-static const struct loop_ops ops = {receive, waiting, process, fini, ended, 1, 1000000};
+static int64_t now(void *arg)
+{
+	(void)arg;
+	return bench.now += bench.tick;
+}
+
+static const struct loop_ops ops = {receive, waiting, process, fini, ended, now, 1, 1000000};
 /* With these the watchdog takes nothing away. */
 static const struct loop_ops patient = {
-	receive, waiting, process, fini, ended, 1, (int64_t)3600 * 1000000000};
+	receive, waiting, process, fini, ended, now, 1, (int64_t)3600 * 1000000000};
 
 static int setup(void **state)
 {
 	(void)state;
-	bench = (struct bench){
-		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+	bench = (struct bench){.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+		.tick = 1000};
 	return gather_new(apply, NULL, &bench.gather) || pipe(bench.fds);
 }
 
@@ -184,13 +246,6 @@ static int teardown(void **state)
 	if (bench.fds[1] >= 0)
 		close(bench.fds[1]);
 	return 0;
-}
-
-/* `n` of them: those in `what`, again and again. */
-static void send_requests(const char *what, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		assert_int_equal(write(bench.fds[1], &what[i % strlen(what)], 1), 1);
 }
 
 static struct loop *start_with(const struct loop_ops *with, unsigned max)
@@ -502,6 +557,63 @@ static void who_blocks_for_ever_loses_the_baton(void **state)
 	loop_stop(l);
 }
 
+/* `script`: one request after the other. Returns when the last one was processed. */
+static struct loop *serve_lone_client(const char *script)
+{
+	bench.next = script;
+	bench.to_come = strlen(script);
+	bench.answers_at = 5;
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	wait_until(&bench.served, (unsigned)strlen(script));
+	return l;
+}
+
+#define TEN(what) what what what what what what what what what what
+
+static void a_lone_client_is_looked_for(void **state)
+{
+	(void)state;
+	loop_stop(serve_lone_client(TEN(TEN("m") TEN("b") TEN("p"))));
+	assert_in_range(bench.slept_for, 1, 20);
+	assert_int_equal(bench.looked_for, 300 - bench.slept_for);
+	assert_int_equal(bench.committed, 100);
+}
+
+static void with_company_it_sleeps_at_once(void **state)
+{
+	(void)state;
+	loop_stop(serve_lone_client(TEN("mmmmm") "c" TEN(TEN("m"))));
+	assert_int_equal(bench.slept_for, LINGER_PAUSE_MIN - 1); /* "c" itself brings one more */
+	assert_int_equal(bench.looked_for, 100 - bench.slept_for);
+}
+
+/* Time stands still: it looks for ever. */
+static void what_is_gathered_is_committed_before_one_looks(void **state)
+{
+	(void)state;
+	bench.tick = 0;
+	struct loop *l = serve_lone_client(TEN("mmpmp"));
+	wait_until(&bench.committed, 20);
+	wait_for_more(&bench.looks, bench.answers_at);
+	send_requests("p", 1);
+	wait_until(&bench.committed, 21);
+	loop_stop(l);
+}
+
+static void stopping_ends_the_look_for_a_request(void **state)
+{
+	(void)state;
+	bench.tick = 0;
+	for (int i = 0; i < 50; i++) {
+		bench.served = 0;
+		struct loop *l = serve_lone_client(TEN("mm"));
+		wait_for_more(&bench.looks, bench.answers_at + (unsigned)i);
+		loop_stop(l);
+	}
+	assert_int_equal(bench.receiving, 0);
+	assert_int_equal(bench.ended, 0);
+}
+
 static void there_is_one_committer(void **state)
 {
 	(void)state;
@@ -574,6 +686,10 @@ int main(void)
 		TEST(who_blocks_while_others_wait_passes_the_baton_on),
 		TEST(who_has_kept_others_waiting_does_so_no_more),
 		TEST(who_blocks_for_ever_loses_the_baton),
+		TEST(a_lone_client_is_looked_for),
+		TEST(with_company_it_sleeps_at_once),
+		TEST(what_is_gathered_is_committed_before_one_looks),
+		TEST(stopping_ends_the_look_for_a_request),
 		TEST(there_is_one_committer),
 		TEST(bytes_are_limited),
 	};
