@@ -101,25 +101,35 @@ static void send_all_names(void *arg)
 static const struct notify_ops notify_ops = {
 	.inode = send_inode, .name = send_name, .all_names = send_all_names};
 
-/* To ask poll(2) first would not do: a request can be withdrawn after that. */
-static int receive(void *arg, void *buf, bool wait)
-{
-	struct session *s = arg;
-	if (wait == s->nonblocking) {
-		int fd = fuse_session_fd(s->se);
-		int flags = fcntl(fd, F_GETFL);
-		if (flags < 0 || fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) < 0)
-			return -errno;
-		s->nonblocking = !wait;
-	}
-	return fuse_session_receive_buf(s->se, buf);
-}
-
 static bool waiting(void *arg)
 {
 	const struct session *s = arg;
 	struct pollfd fd = {.fd = fuse_session_fd(s->se), .events = POLLIN};
 	return poll(&fd, 1, 0) != 0;
+}
+
+static int set_nonblocking(struct session *s, bool on)
+{
+	int fd = fuse_session_fd(s->se);
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+		return -errno;
+	s->nonblocking = on;
+	return 0;
+}
+
+/* That poll(2) sees a request does not mean that it can be read: it may be withdrawn. So who may
+ * not wait reads without blocking; but not when there is nothing to be seen, as after each change
+ * of a lone client, which is spared four calls that way. */
+static int receive(void *arg, void *buf, bool wait)
+{
+	struct session *s = arg;
+	int r = 0;
+	if (!wait && !s->nonblocking && !waiting(s))
+		return -EAGAIN;
+	if (wait == s->nonblocking)
+		r = set_nonblocking(s, !wait);
+	return r < 0 ? r : fuse_session_receive_buf(s->se, buf);
 }
 
 static void process(void *arg, void *buf)
