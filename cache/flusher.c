@@ -45,7 +45,9 @@ static void *run(void *arg)
 	lock_acquire(&f->lock);
 	while (!f->closing) {
 		if (f->flushed == f->committed) {
+			f->asleep = true;
 			lock_wait(&f->lock, &f->work);
+			f->asleep = false;
 			continue;
 		}
 		const struct timespec at = deadline();
@@ -93,12 +95,13 @@ void flusher_destroy(struct flusher *f)
 void flusher_committed(struct flusher *f, bool durable)
 {
 	lock_acquire(&f->lock);
-	bool idle = f->flushed == f->committed;
 	f->committed++;
 	if (durable) {
 		f->flushed = f->committed;
 		f->failed = false;
-	} else if (idle && f->background) {
+	} else if (f->asleep) {
+		/* Else it looks by itself, when what it waited for before is due. */
+		f->asleep = false;
 		pthread_cond_signal(&f->work);
 	}
 	lock_release(&f->lock);

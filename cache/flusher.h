@@ -23,6 +23,7 @@ struct flusher {
 	/* Under lock: */
 	uint64_t committed; /* batches */
 	uint64_t flushed;   /* of these, so many are on stable storage for sure */
+	bool asleep;	    /* the thread waits for a commit, however long */
 	bool failed;	    /* the last flush in the background failed, nobody was told yet */
 	bool closing;
 };

@@ -833,6 +833,39 @@ static void test_what_is_committed_is_flushed_by_itself(void **state)
 	lock_destroy(&flush_lock);
 }
 
+static int count_in_background(struct script *s)
+{
+	(void)fail_in_background(s);
+	return 0;
+}
+
+/* Also what comes while the flusher waits already, for something that others have flushed. */
+static void test_is_flushed_by_itself_again_and_again(void **state)
+{
+	(void)state;
+	lock_init(&flush_lock);
+	test_thread = pthread_self();
+	start(1);
+	rig.script.before[SCRIPT_FLUSH] = count_in_background;
+	lock_acquire(&flush_lock);
+	flushes_seen = 0;
+	lock_release(&flush_lock);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(kit_chmod(rig.kit, rig.ino, 0600), 0);
+		for (unsigned k = 0; k < i; k++)
+			assert_int_equal(rig_write(&rig, 0, B, 1), 0); /* durable */
+		assert_int_equal(kit_chmod(rig.kit, rig.ino, 0640), 0);
+		lock_acquire(&flush_lock);
+		while (flushes_seen < i)
+			lock_wait(&flush_lock, &flush_seen);
+		lock_release(&flush_lock);
+		if (i == 2)
+			assert_int_equal(store_flush(rig.cache), 0);
+	}
+	rig_stop(&rig);
+	lock_destroy(&flush_lock);
+}
+
 /* Random changes, some of which fail in every way there is: the cache agrees with the store. */
 
 static uint32_t next_random(uint32_t *seed)
@@ -935,6 +968,7 @@ int main(void)
 		cmocka_unit_test(test_no_flush_without_need),
 		cmocka_unit_test(test_disabled_never_flushes),
 		cmocka_unit_test(test_what_is_committed_is_flushed_by_itself),
+		cmocka_unit_test(test_is_flushed_by_itself_again_and_again),
 		cmocka_unit_test(test_random_changes_agree_with_the_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
