@@ -213,6 +213,9 @@ static void test_degraded_until_the_fault_passes(void **state)
 	assert_int_equal(stats.store_degraded, 1);
 	assert_int_equal(write_all(f->store, f->ino, 'B', false), -EIO);
 	assert_int_equal(content(f->store, f->ino), 'A');
+	struct store_attr attr;
+	for (unsigned i = 0; i < 2; i++) /* by the writer, by a reader */
+		assert_int_equal(store_lookup(f->store, STORE_ROOT_INO, "none", 4, &attr), -ENOENT);
 	fault_vfs_disarm();
 	int r = -EIO;
 	for (int i = 0; r < 0 && i < 1000; i++) {

@@ -171,6 +171,34 @@ static void test_long_names(void **state)
 	store_close(s);
 }
 
+/* The first lookup after a commit goes another way than the next one: both see what was committed
+ * last, by whomever. */
+static void test_lookups_between_commits(void **state)
+{
+	(void)state;
+	struct store *s = temp_db_new();
+	struct store_attr a;
+	uint64_t ino = must_create(s, STORE_ROOT_INO, "a", S_IFREG);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(store_lookup(s, STORE_ROOT_INO, "a", 1, &a), 0);
+		assert_int_equal(a.ino, ino);
+		assert_int_equal(store_lookup(s, STORE_ROOT_INO, "b", 1, &a), -ENOENT);
+	}
+	for (unsigned n = 0; n < 3; n++) { /* how many lookups there were before others commit */
+		must_create(s, STORE_ROOT_INO, (const char *[]){"x", "y", "z"}[n], S_IFREG);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(store_lookup(s, STORE_ROOT_INO, "a", 1, &a), 0);
+		ask("UPDATE dentry SET name = 'b' WHERE name = 'a'");
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(store_lookup(s, STORE_ROOT_INO, "a", 1, &a), -ENOENT);
+			assert_int_equal(store_lookup(s, STORE_ROOT_INO, "b", 1, &a), 0);
+			assert_int_equal(a.ino, ino);
+		}
+		ask("UPDATE dentry SET name = 'a' WHERE name = 'b'");
+	}
+	store_close(s);
+}
+
 static void test_paths(void **state)
 {
 	(void)state;
@@ -321,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rename_while_reading),
 		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_lookups_between_commits),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_orphans_of_an_ended_mount),
 		cmocka_unit_test(test_orphans_of_a_dead_process),

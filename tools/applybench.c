@@ -7,6 +7,7 @@
 #include "cache/store/sqlite.h"
 
 #include <err.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,16 @@ static void lookup(struct bench *b, unsigned n)
 			errx(1, "lookup failed");
 }
 
+static void look_up_and_create(struct bench *b, unsigned n)
+{
+	struct store_attr a;
+	char name[32];
+	snprintf(name, sizeof name, "record-%06u.json", b->created);
+	if (store_lookup(b->store, STORE_ROOT_INO, name, strlen(name), &a) != -ENOENT)
+		errx(1, "lookup did not fail");
+	create(b, n);
+}
+
 static void read_file(struct bench *b, uint64_t ino, unsigned n)
 {
 	static struct store_span span;
@@ -181,6 +192,7 @@ static const struct work {
 	{"overwrite 100 bytes, 8", overwrite_part, 8},
 	{"create, 1", create, 1},
 	{"create, 8", create, 8},
+	{"lookup in vain, create, 1", look_up_and_create, 1},
 	{"create, then write 1 KiB, 1", create_and_write, 1},
 	{"create, then write 1 KiB, 8", create_and_write, 8},
 	{"append 100 bytes, 1", append_bytes, 1},

@@ -103,18 +103,45 @@ static int find(
 	return r < 0 ? r : -ENOENT;
 }
 
+/*
+ * Most changes of names come after a lookup in the same directory. After a commit a reader has to
+ * read every page anew, the writer does not: its own commits leave it what it has in memory. So the
+ * first lookup after a commit is made by the writer if nobody uses it; others, which may have to
+ * wait for the disk, do not keep those waiting who want to write. False: it was not made.
+ */
+static bool find_as_writer(struct sqlite_store *s, uint64_t parent, const struct change_name *name,
+	struct sq_inode *ret, int *ret_r)
+{
+	uint64_t committed = atomic_load(&s->committed);
+	if (atomic_exchange(&s->looked_up, committed) == committed ||
+		pthread_mutex_trylock(&s->write) != 0)
+		return false;
+	struct sq_conn *c = s->writer;
+	bool begun = !s->degraded && sq_exec(sq_query(c, SQ_BEGIN, "")) == 0;
+	if (begun) {
+		atomic_fetch_add(&s->reads, 1);
+		*ret_r = find(c, parent, name, ret);
+		sq_rollback(c);
+	}
+	sq_write_unlock(s);
+	return begun;
+}
+
 int sq_lookup(
 	struct store *store, uint64_t parent, const char *name, size_t len, struct store_attr *ret)
 {
 	struct sqlite_store *s = sq_store(store);
 	struct sq_conn *c;
-	int r = sq_read_begin(s, &c);
-	if (r < 0)
-		return r;
 	struct sq_inode i;
 	struct change_name n = {.bytes = name, .len = len};
-	r = find(c, parent, &n, &i);
-	sq_read_end(s, c);
+	int r;
+	if (!find_as_writer(s, parent, &n, &i, &r)) {
+		r = sq_read_begin(s, &c);
+		if (r < 0)
+			return r;
+		r = find(c, parent, &n, &i);
+		sq_read_end(s, c);
+	}
 	if (r == 0)
 		*ret = i.attr;
 	return r;

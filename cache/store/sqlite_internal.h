@@ -194,6 +194,7 @@ struct sqlite_store {
 	atomic_uint log_limit;	/* pages in the log that wake the keeper */
 	atomic_uint_fast64_t committed; /* transactions */
 	atomic_uint_fast64_t flushed;	/* of those, the ones known to be on stable storage */
+	atomic_uint_fast64_t looked_up; /* of those, how many there were at the last lookup */
 
 	/* The number of rows in table inode; sqlite_census.c. */
 	atomic_int_fast64_t inodes;	/* -1: not counted yet */
