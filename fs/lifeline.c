@@ -5,16 +5,30 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The control filesystem, as a mount that is nowhere to be found: for root, where nobody has
+ * mounted it. */
+static int mount_control(void)
+{
+	int fs = fsopen("fusectl", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(fs, FSMOUNT_CLOEXEC, 0);
+}
+
 static void abort_connection(unsigned number)
 {
-	char path[64];
-	snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u/abort", number);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	char path[32];
+	snprintf(path, sizeof path, "%u/abort", number);
+	int control = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(control, path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = openat(mount_control(), path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		(void)!write(fd, "1", 1); /* it may be gone already */
 }

@@ -8,8 +8,9 @@
  *
  * So there is a child with nothing open, which the kernel signals when the daemon's main thread is
  * gone (PR_SET_PDEATHSIG), and which then writes to the connection's `abort` in the fusectl
- * filesystem (/sys/fs/fuse/connections; its owner is who mounted). Where that is not mounted, or a
- * process cannot be made, the daemon does without.
+ * filesystem (/sys/fs/fuse/connections; its owner is who mounted). Where that is not mounted it
+ * mounts it for itself, which only root may; where it may not, or a process cannot be made, the
+ * daemon does without.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 """A daemon that is killed while it waits for the kernel, which waits for the daemon: a change of a
 directory is under way, and the kernel is being told of another one in the same directory. Nobody
 hangs: what was under way ends, and so does the mount."""
+# timeout: 60
 from lib import *
 
 faults = Faults()
