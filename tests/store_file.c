@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int store_file_try_open(struct store_file *f, bool readonly)
 {
@@ -24,17 +25,27 @@ void store_file_close(struct store_file *f)
 	f->store = store_close(f->store);
 }
 
-int store_file_setup(void **state)
+static int setup_below(const char *base, void **state)
 {
 	struct store_file *f = calloc(1, sizeof *f);
 	assert_non_null(f);
-	snprintf(f->dir, sizeof f->dir, "/tmp/recordfs-file-XXXXXX");
+	snprintf(f->dir, sizeof f->dir, "%s/recordfs-file-XXXXXX", base);
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof f->path, "%s/store.db", f->dir);
 	f->busy_timeout_ms = 5000;
 	store_file_open(f);
 	*state = f;
 	return 0;
+}
+
+int store_file_setup(void **state)
+{
+	return setup_below("/tmp", state);
+}
+
+int store_file_setup_in_memory(void **state)
+{
+	return setup_below(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", state);
 }
 
 int store_file_teardown(void **state)

@@ -24,6 +24,9 @@ struct store_file {
 
 /* For cmocka: *state is a struct store_file, its store open. */
 int store_file_setup(void **state);
+/* The same in memory, if that can be had: for tests that ask what is flushed, not whether it lasts.
+ */
+int store_file_setup_in_memory(void **state);
 int store_file_teardown(void **state);
 
 /* Opens and closes the store. The first returns what sqlite_store_open() does. */
