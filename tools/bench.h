@@ -49,14 +49,14 @@ struct load {
 };
 
 struct yard {
-	enum side side;	  /* RECORDFS: no more of them */
-	const char *name; /* NULL: that of the side */
-	double goal;	  /* the ratio that is wanted; 0: none */
-	double p99_goal;  /* and of the 99th percentiles; 0: none */
-	/* SQLite: */
+	enum side side;		 /* RECORDFS: no more of them */
+	const char *name;	 /* NULL: that of the side */
+	double goal;		 /* the ratio that is wanted; 0: none */
+	double p99_goal;	 /* and of the 99th percentiles; 0: none */
 	const struct load *load; /* NULL: the same as the work's */
-	unsigned batch;		 /* writes to a commit */
-	unsigned page;		 /* bytes */
+	/* SQLite: */
+	unsigned batch; /* writes to a commit */
+	unsigned page;	/* bytes */
 };
 
 struct work {
@@ -132,7 +132,8 @@ struct worker {
 };
 
 /* Loads on a filesystem. */
-extern const struct load overwrite, append, read_random, read_sequential, read_direct, read_first;
+extern const struct load overwrite, log_frames, append, read_random, read_sequential, read_direct,
+	read_first;
 extern const struct load sequential, cold_sequential, cold_random, overwrite_settled,
 	append_settled, sequential_settled;
 extern const struct load create_files, stat_hot, stat_rested, open_files, list_rested, find_files,

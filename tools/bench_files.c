@@ -8,6 +8,10 @@
 #include <unistd.h>
 
 #define READ_SIZE (128 * 1024)
+/* What a lone overwrite of 4 KiB in a long row adds to the log: four frames (docs/measurements.md).
+ */
+#define FRAMES (4 * (BLOCK + 24))
+#define LOG_SIZE (16 * MIB)
 
 int file_open(const struct run *r, unsigned number, int flags)
 {
@@ -72,6 +76,18 @@ static void op_overwrite(struct worker *w, unsigned i)
 	(void)i;
 	file_write(
 		w->run, w->fd, fresh_bytes(w), BLOCK, pick(w, size_of_one(w->run) / BLOCK) * BLOCK);
+}
+
+/* A log that has its size, of which the next frames are written over. */
+static void setup_frames(struct run *r)
+{
+	file_make(r, 0, LOG_SIZE);
+	r->fd[0] = file_open(r, 0, O_WRONLY);
+}
+
+static void op_frames(struct worker *w, unsigned i)
+{
+	file_write(w->run, w->fd, fresh_bytes(w), FRAMES, i * FRAMES % (LOG_SIZE - FRAMES));
 }
 
 static void setup_append(struct run *r)
@@ -146,6 +162,7 @@ static void before_settled(struct run *r)
 
 const struct load overwrite = {setup_overwrite, NULL, op_overwrite, AT_ONCE};
 const struct load overwrite_settled = {setup_settled, before_settled, op_overwrite, SETTLED};
+const struct load log_frames = {setup_frames, NULL, op_frames, AT_ONCE};
 const struct load append = {setup_append, NULL, op_append, AT_ONCE};
 const struct load append_settled = {NULL, setup_append, op_append, SETTLED};
 const struct load read_random = {setup_read, NULL, op_read_random, AT_ONCE};
