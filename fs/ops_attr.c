@@ -88,6 +88,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	(void)ino;
 	struct store_space space;
+	reaper_ask(fs_of(req)->reaper);
 	int r = store_statfs(fs_of(req)->store, &space);
 	if (r < 0) {
 		reply_error(req, OP_STATFS, r);

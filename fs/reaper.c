@@ -12,10 +12,17 @@
 #define BATCH 16u
 #define BATCH_ROWS 1024u
 
-/* How long, in nanoseconds, an orphan waits for others, and how many do not wait any more: alone,
- * each would cost whoever removes names a transaction more, and a thread that is woken. */
-#define GATHER 10000000
-#define ENOUGH 64u
+/*
+ * What an orphan waits for. Programs that remove many names do so without a pause of this length;
+ * and what they leave behind is a fraction of a second's work, and no more space than the log may
+ * take as well.
+ */
+static const struct backlog_pace usual_pace = {
+	.quiet = 20000000,
+	.age = 2000000000,
+	.inodes = REAPER_QUEUE_MAX / 2,
+	.blocks = ((uint64_t)64 << 20) / STORE_BLOCK_SIZE,
+};
 
 /* How long to leave a store alone that could delete nothing of a batch, in nanoseconds. */
 #define RETRY_AFTER 1000000000
@@ -28,11 +35,7 @@ struct reaper {
 	pthread_mutex_t lock; /* over all below; never held while the store works */
 	pthread_cond_t work;
 	pthread_cond_t reaped; /* a batch of the thread's is through */
-	uint64_t *queue;       /* ring of REAPER_QUEUE_MAX */
-	size_t first;
-	size_t n;
-	size_t ripe;	  /* of these, the first so many have waited long enough */
-	int64_t due;	  /* with n > ripe: when the others have */
+	struct backlog backlog;
 	bool busy;	  /* the thread has a batch in hand */
 	uint64_t batches; /* of the thread, that have deleted something */
 	bool stop;
@@ -48,21 +51,21 @@ static bool may_retry(int result)
 
 /* What became of a batch. */
 struct outcome {
-	size_t n_more; /* have more to be deleted: they are in inos[] */
+	size_t n_more; /* have more to be deleted: they are the first in the batch now */
 	size_t n_failed;
 	uint64_t failed[BATCH]; /* but may be tried again */
 	bool deleted;		/* something was */
 };
 
 /* One piece of each. */
-static void reap(struct reaper *r, uint64_t *inos, size_t n, struct outcome *ret)
+static void reap(struct reaper *r, struct backlog_entry *batch, size_t n, struct outcome *ret)
 {
 	struct change changes[BATCH];
 	struct change *all[BATCH] = {0};
 	for (size_t i = 0; i < n; i++) {
 		changes[i] = (struct change){.kind = CHANGE_REAP,
 			.now = clock_wall(),
-			.reap = {.ino = inos[i], .rows = BATCH_ROWS / (unsigned)n}};
+			.reap = {.ino = batch[i].ino, .rows = BATCH_ROWS / (unsigned)n}};
 		all[i] = &changes[i];
 	}
 	store_apply(r->store, all, n, false);
@@ -70,11 +73,11 @@ static void reap(struct reaper *r, uint64_t *inos, size_t n, struct outcome *ret
 	ret->deleted = false;
 	for (size_t i = 0; i < n; i++) {
 		if (may_retry(changes[i].result))
-			ret->failed[ret->n_failed++] = inos[i];
+			ret->failed[ret->n_failed++] = batch[i].ino;
 		if (changes[i].result < 0)
 			continue;
 		if (changes[i].reap.more)
-			inos[ret->n_more++] = inos[i];
+			batch[ret->n_more++] = batch[i];
 		else if (changes[i].n_touched == 0)
 			atomic_store(&r->left_some, true);
 		ret->deleted |= changes[i].n_touched > 0;
@@ -89,34 +92,18 @@ static bool out_of_time(struct reaper *r)
 	return late;
 }
 
-static bool enqueue(struct reaper *r, uint64_t ino)
+/* After a batch: what has more to be deleted waits as before, and those for which there is no room
+ * stay in the batch; how many is the result. What failed goes to the end, if there is room and time
+ * for that: otherwise it stays an orphan, which the next mount finds. */
+static size_t put_back(struct reaper *r, struct backlog_entry *batch, const struct outcome *o)
 {
-	if (r->n == REAPER_QUEUE_MAX)
-		return false;
-	if (r->n == r->ripe)
-		r->due = clock_monotonic() + GATHER;
-	r->queue[(r->first + r->n) % REAPER_QUEUE_MAX] = ino;
-	r->n++;
-	return true;
-}
-
-static size_t dequeue(struct reaper *r, uint64_t *inos, size_t n)
-{
-	while (n < BATCH && r->n) {
-		inos[n++] = r->queue[r->first];
-		r->first = (r->first + 1) % REAPER_QUEUE_MAX;
-		r->n--;
-		r->ripe -= r->ripe > 0;
-	}
-	return n;
-}
-
-/* Puts what failed at the end of the queue, if there is room and time for that: otherwise it stays
- * an orphan, which the next mount finds. */
-static void put_back(struct reaper *r, const struct outcome *o)
-{
+	size_t n = o->n_more;
+	while (n > 0 && backlog_put_back(&r->backlog, &batch[n - 1]))
+		n--;
 	for (size_t i = 0; i < o->n_failed && !r->stop; i++)
-		(void)enqueue(r, o->failed[i]);
+		if (!backlog_add(&r->backlog, o->failed[i], clock_monotonic()))
+			break;
+	return n;
 }
 
 /* Nothing works at the moment. */
@@ -128,27 +115,25 @@ static void rest(struct reaper *r)
 		late = pthread_cond_timedwait(&r->work, &r->lock, &until);
 }
 
-/* Waits while there is nothing at all to do, and while more may come. */
-static void gather(struct reaper *r)
+static void wait_until_due(struct reaper *r)
 {
-	while (!r->ripe && !r->stop) {
-		struct timespec until = clock_timespec(r->due);
-		if (!r->n)
+	int64_t due;
+	while (!r->stop && (due = backlog_due(&r->backlog)) > clock_monotonic()) {
+		struct timespec until = clock_timespec(due);
+		if (due == INT64_MAX)
 			pthread_cond_wait(&r->work, &r->lock);
-		else if (r->n >= ENOUGH || clock_monotonic() >= r->due)
-			r->ripe = r->n;
 		else
 			pthread_cond_timedwait(&r->work, &r->lock, &until);
 	}
 }
 
-/* Fills inos[], which has n already, up to BATCH from the queue. */
-static size_t take(struct reaper *r, uint64_t *inos, size_t n)
+/* Fills the batch, which has n already, when it is time for it. 0: it is time to end. */
+static size_t take(struct reaper *r, struct backlog_entry *batch, size_t n)
 {
 	pthread_mutex_lock(&r->lock);
 	if (n == 0)
-		gather(r);
-	n = dequeue(r, inos, n);
+		wait_until_due(r);
+	n += backlog_take(&r->backlog, batch + n, BATCH - n);
 	r->busy = n > 0;
 	pthread_mutex_unlock(&r->lock);
 	return n;
@@ -157,20 +142,20 @@ static size_t take(struct reaper *r, uint64_t *inos, size_t n)
 static void *run(void *arg)
 {
 	struct reaper *r = arg;
-	uint64_t inos[BATCH];
+	struct backlog_entry batch[BATCH];
 	struct outcome o;
-	size_t n = 0;
-	while ((n = take(r, inos, n)) > 0 && !out_of_time(r)) {
-		reap(r, inos, n, &o);
+	size_t n = 0, left;
+	while ((n = take(r, batch, n)) > 0 && !out_of_time(r)) {
+		reap(r, batch, n, &o);
 		pthread_mutex_lock(&r->lock);
-		put_back(r, &o);
-		r->busy = o.n_more > 0;
+		left = put_back(r, batch, &o);
+		r->busy = left > 0;
 		r->batches += o.deleted;
 		pthread_cond_broadcast(&r->reaped);
 		if (o.n_failed == n)
 			rest(r);
 		pthread_mutex_unlock(&r->lock);
-		n = o.n_more;
+		n = left;
 	}
 	return NULL;
 }
@@ -180,17 +165,17 @@ static void destroy(struct reaper *r)
 	pthread_cond_destroy(&r->work);
 	pthread_cond_destroy(&r->reaped);
 	pthread_mutex_destroy(&r->lock);
-	free(r->queue);
+	backlog_fini(&r->backlog);
 	free(r);
 }
 
-int reaper_start(struct store *store, struct reaper **ret)
+int reaper_start(struct store *store, const struct backlog_pace *pace, struct reaper **ret)
 {
 	struct reaper *r = calloc(1, sizeof *r);
 	if (!r)
 		return -ENOMEM;
 	r->store = store;
-	r->queue = calloc(REAPER_QUEUE_MAX, sizeof *r->queue);
+	int error = -backlog_init(&r->backlog, pace ? pace : &usual_pace, REAPER_QUEUE_MAX);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -198,7 +183,8 @@ int reaper_start(struct store *store, struct reaper **ret)
 	pthread_cond_init(&r->work, &attr);
 	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&r->reaped, NULL);
-	int error = r->queue ? pthread_create(&r->thread, NULL, run, r) : ENOMEM;
+	if (!error)
+		error = pthread_create(&r->thread, NULL, run, r);
 	if (error) {
 		destroy(r);
 		return -error;
@@ -207,40 +193,52 @@ int reaper_start(struct store *store, struct reaper **ret)
 	return 0;
 }
 
+void reaper_busy(struct reaper *r, uint64_t blocks)
+{
+	pthread_mutex_lock(&r->lock);
+	backlog_busy(&r->backlog, blocks, clock_monotonic());
+	pthread_mutex_unlock(&r->lock);
+}
+
 void reaper_add(struct reaper *r, uint64_t ino)
 {
+	struct backlog_entry one = {.ino = ino};
 	struct outcome o;
 	pthread_mutex_lock(&r->lock);
-	bool full = !enqueue(r, ino);
-	/* It sleeps until the first one comes, and then until there are enough. */
-	if (r->n == 1 || r->n == ENOUGH)
+	bool full = !backlog_add(&r->backlog, ino, clock_monotonic());
+	/* It sleeps until the first one comes, and then for as long as that may wait. */
+	if (r->backlog.n == 1 || backlog_due(&r->backlog) == INT64_MIN)
 		pthread_cond_signal(&r->work);
 	pthread_mutex_unlock(&r->lock);
 	do {
 		if (full)
-			reap(r, &ino, 1, &o);
+			reap(r, &one, 1, &o);
 	} while (full && o.n_more);
 }
 
-/* One piece of a batch on this thread; what is left of it goes back into the queue, since others
+void reaper_ask(struct reaper *r)
+{
+	pthread_mutex_lock(&r->lock);
+	backlog_ask(&r->backlog, clock_monotonic());
+	pthread_cond_signal(&r->work);
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* One piece of a batch on this thread; what is left of it goes back into the backlog, since others
  * may wait for the caller. */
 static bool help(struct reaper *r)
 {
-	uint64_t inos[BATCH];
+	struct backlog_entry batch[BATCH];
 	struct outcome o;
 	bool deleted = false;
 	pthread_mutex_lock(&r->lock);
-	size_t n = dequeue(r, inos, 0);
+	size_t n = backlog_take(&r->backlog, batch, BATCH);
 	pthread_mutex_unlock(&r->lock);
 	while (n > 0) {
-		reap(r, inos, n, &o);
+		reap(r, batch, n, &o);
 		deleted |= o.deleted;
-		n = 0;
 		pthread_mutex_lock(&r->lock);
-		put_back(r, &o);
-		for (size_t i = 0; i < o.n_more; i++)
-			if (!enqueue(r, inos[i]))
-				inos[n++] = inos[i];
+		n = put_back(r, batch, &o);
 		pthread_cond_signal(&r->work);
 		pthread_mutex_unlock(&r->lock);
 	}

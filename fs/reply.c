@@ -53,25 +53,38 @@ struct change reply_change(fuse_req_t req, enum change_kind kind)
 	};
 }
 
-/* What the change did to names: an inode without one is an orphan, reaped when nobody uses it. */
+/* An inode without a name is an orphan, reaped when nobody uses it. */
+static void settle_orphans(struct fs *fs, const struct change *c)
+{
+	uint64_t blocks = 0;
+	for (unsigned i = 0; i < c->n_touched; i++)
+		blocks += c->touched[i].nlink == 0 ? c->touched[i].blocks : 0;
+	reaper_busy(fs->reaper, blocks);
+	for (unsigned i = 0; i < c->n_touched; i++)
+		if (c->touched[i].nlink == 0 &&
+			inodes_set_orphan(fs->inodes, c->touched[i].ino, true))
+			reaper_add(fs->reaper, c->touched[i].ino);
+}
+
+/* What the change did to names. */
 static void settle_names(struct fs *fs, const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_UNLINK:
 	case CHANGE_RENAME:
-		for (unsigned i = 0; i < c->n_touched; i++)
-			if (c->touched[i].nlink == 0 &&
-				inodes_set_orphan(fs->inodes, c->touched[i].ino, true))
-				reaper_add(fs->reaper, c->touched[i].ino);
+		settle_orphans(fs, c);
 		break;
 	case CHANGE_LINK:
 		(void)!inodes_set_orphan(fs->inodes, c->link.ino, false);
+		reaper_busy(fs->reaper, 0);
+		break;
+	case CHANGE_CREATE:
+		reaper_busy(fs->reaper, 0);
 		break;
 	case CHANGE_WRITE:
 	case CHANGE_SETATTR:
 	case CHANGE_ALLOCATE:
 	case CHANGE_COPY:
-	case CHANGE_CREATE:
 	case CHANGE_SETXATTR:
 	case CHANGE_REMOVEXATTR:
 	case CHANGE_REAP:

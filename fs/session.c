@@ -252,7 +252,7 @@ static int open_store(struct session *s)
 	if (r == 0)
 		r = room_new(&s->fs.room);
 	if (r == 0)
-		r = reaper_start(s->fs.store, &s->fs.reaper);
+		r = reaper_start(s->fs.store, NULL, &s->fs.reaper);
 	if (r < 0)
 		return fail(s, r, "cannot start: %s", strerror(-r));
 	if (!s->options->readonly) {

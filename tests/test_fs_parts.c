@@ -196,7 +196,7 @@ static void orphans_are_deleted(void **state)
 		assert_int_equal(kit_unlink(k, 1, "x"), 0);
 	}
 	uint64_t named = kit_must_file(k, 1, "named");
-	assert_int_equal(reaper_start(k->store, &r), 0);
+	assert_int_equal(reaper_start(k->store, NULL, &r), 0);
 	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
 		reaper_add(r, inos[i]);
 	reaper_add(r, named); /* has a name: stays */
@@ -232,14 +232,14 @@ static void what_failed_is_tried_again(void **state)
 	assert_int_equal(kit_create(k, 1, "x", S_IFREG | 0644, &ino), 0);
 	assert_int_equal(kit_unlink(k, 1, "x"), 0);
 	script.before[SCRIPT_APPLY] = fail_at_first;
-	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_int_equal(reaper_start(&script.store, NULL, &r), 0);
 	reaper_add(r, ino);
 	while (store_getattr(k->store, ino, &attr) == 0)
 		sched_yield();
 	r = reaper_stop(r, INT64_MAX / 2);
 	/* But not for ever when it is time to go. */
 	script.before[SCRIPT_APPLY] = fail_always;
-	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_int_equal(reaper_start(&script.store, NULL, &r), 0);
 	reaper_add(r, ino);
 	r = reaper_stop(r, INT64_MAX / 2);
 	kit_free(k);
@@ -279,7 +279,7 @@ static void many_are_deleted_at_once(void **state)
 	/* One of them has a name again by the time it is its turn. */
 	struct change link = {
 		.kind = CHANGE_LINK, .link = {.ino = inos[100], .parent = 1, .name = {"again", 5}}};
-	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_int_equal(reaper_start(&script.store, NULL, &r), 0);
 	reaper_add(r, inos[0]);
 	while (atomic_load(&script.calls[SCRIPT_APPLY]) == 0)
 		sched_yield();
@@ -312,7 +312,7 @@ static void who_needs_space_need_not_wait(void **state)
 	uint64_t inos[100];
 	script_init(&script, k->store);
 	make_orphans(k, inos, ARRAY_LEN(inos));
-	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_int_equal(reaper_start(&script.store, NULL, &r), 0);
 	assert_false(reaper_help(r));
 	script.before[SCRIPT_APPLY] = take_long; /* so some may be in the thread's hands */
 	for (unsigned i = 0; i < ARRAY_LEN(inos); i++)
@@ -350,7 +350,7 @@ static void who_helps_does_one_piece(void **state)
 	make_orphans(k, inos, ARRAY_LEN(inos));
 	for (uint64_t i = 0; i < 2000; i++)
 		assert_int_equal(kit_write(k, inos[1], i * STORE_BLOCK_SIZE, &byte, 1), 0);
-	assert_int_equal(reaper_start(&script.store, &r), 0);
+	assert_int_equal(reaper_start(&script.store, NULL, &r), 0);
 	reaper_add(r, inos[0]);
 	while (atomic_load(&script.calls[SCRIPT_APPLY]) == 0)
 		sched_yield();

@@ -166,7 +166,7 @@ static void start(int64_t watch_ns)
 	assert_int_equal(renames_new(&fs.renames), 0);
 	assert_int_equal(notify_start(inodes, &ops, NULL, &fs.notify), 0);
 	assert_int_equal(inodes_lookup(inodes, BARRIER), 0);
-	assert_int_equal(reaper_start(fs.store, &fs.reaper), 0);
+	assert_int_equal(reaper_start(fs.store, NULL, &fs.reaper), 0);
 	assert_int_equal(watch_start(&fs, &watch), 0);
 }
 
