@@ -27,7 +27,10 @@ struct bench {
 	uint64_t blocks; /* one written block by block */
 	uint64_t random;
 	unsigned created;
-	uint64_t last; /* the newest record */
+	uint64_t last;		     /* the newest record */
+	unsigned removed;	     /* records before it have no name any more, */
+	uint64_t orphans[BATCH_MAX]; /* the last ones of these */
+	int64_t aside;		     /* time that is not the measured work's */
 };
 
 static char data[BULK_BLOCKS * STORE_BLOCK_SIZE];
@@ -121,6 +124,44 @@ static void create_and_write(struct bench *b, unsigned n)
 	apply(b, c, n);
 }
 
+/* Records for n removals, made aside. */
+static void supply(struct bench *b, unsigned n)
+{
+	int64_t begin = cpu_now();
+	if (b->created - b->removed < n)
+		for (unsigned i = 0; i < 2048; i += BATCH_MAX)
+			create_and_write(b, BATCH_MAX);
+	b->aside += cpu_now() - begin;
+}
+
+static void unlink_records(struct bench *b, unsigned n)
+{
+	struct change c[BATCH_MAX];
+	char name[BATCH_MAX][32];
+	supply(b, n);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name[i], sizeof name[i], "record-%06u.json", b->removed++);
+		c[i] = (struct change){.kind = CHANGE_UNLINK,
+			.now = 3,
+			.unlink = {.parent = STORE_ROOT_INO, .name = {name[i], strlen(name[i])}}};
+	}
+	apply(b, c, n);
+	for (unsigned i = 0; i < n; i++)
+		b->orphans[i] = c[i].touched[0].ino;
+}
+
+static void reap(struct bench *b, unsigned n)
+{
+	struct change c[BATCH_MAX];
+	int64_t begin = cpu_now(), aside = b->aside;
+	unlink_records(b, n);
+	b->aside = aside + cpu_now() - begin;
+	for (unsigned i = 0; i < n; i++)
+		c[i] = (struct change){
+			.kind = CHANGE_REAP, .now = 4, .reap = {.ino = b->orphans[i]}};
+	apply(b, c, n);
+}
+
 static void append_bytes(struct bench *b, unsigned n)
 {
 	struct change c[BATCH_MAX];
@@ -201,6 +242,8 @@ static const struct work {
 	{"lookup", lookup, 1},
 	{"read 4 KiB of a long row", read_runs, 1},
 	{"read a row of 4 KiB", read_blocks, 1},
+	{"unlink, 1", unlink_records, 1},
+	{"reap, 16", reap, 16},
 };
 
 static int compare(const void *a, const void *b)
@@ -215,11 +258,12 @@ static void measure(struct bench *b, const struct work *w)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		int64_t begin = cpu_now(), end;
 		unsigned n = 0;
+		b->aside = 0;
 		do {
 			for (unsigned k = 0; k < 50; k++)
 				w->run(b, w->batch);
 			n += 50 * w->batch;
-			end = cpu_now();
+			end = cpu_now() - b->aside;
 		} while (end - begin < ROUND_NS);
 		us[i] = (double)(end - begin) / n / 1000;
 	}
