@@ -19,9 +19,10 @@
  *
  * To pass the baton on wakes a thread, which is for nothing when no other request comes meanwhile.
  * So the holder keeps it when there is no sign of others: none is waiting, and none was found
- * waiting in the last LOOP_CROWDED times that somebody was to block. (Small changes that are found
- * waiting are no sign: they would wait for the commit in any case.) The watchdog looks every tick,
- * and takes the baton from who was a keeper for the whole of one. It sleeps when nobody keeps it.
+ * waiting in the last COMPANY_LASTS times that somebody was to block. (Small changes that are found
+ * waiting are no sign: they would wait for the commit in any case. See company.h.) The watchdog
+ * looks every tick, and takes the baton from who was a keeper for the whole of one. It sleeps when
+ * nobody keeps it.
  *
  * What is gathered (gather.c): a worker that has processed a request asks whether something waits
  * that nobody commits before it receives again or becomes idle, and before it ends. The holder may
@@ -33,6 +34,7 @@
 #include "loop.h"
 
 #include "clock.h"
+#include "company.h"
 #include "linger.h"
 
 #include <assert.h>
@@ -59,7 +61,9 @@ struct worker {
 	/* The thread's own: */
 	bool has_baton;
 	size_t received; /* since something waits to be committed */
-	bool suspects;	 /* requests came while it kept the baton */
+	uint64_t client; /* of what it processes */
+	bool suspects;	 /* requests came while it kept the baton, for this one: */
+	uint64_t blocked;
 	/* The thread's own, but for the watchdog, which may make it TAKEN with the lock held: */
 	atomic_uint_least64_t kept;
 	/* Under loop.lock: */
@@ -74,8 +78,7 @@ struct loop {
 	unsigned max;
 
 	atomic_bool stop;
-	atomic_uint crowded; /* the baton is to be passed on so many times; the holder's */
-	atomic_bool company; /* there was a sign of others since the holder last waited */
+	struct company company;
 	atomic_uint_least64_t last_kept; /* numbers keepers; the holder's, the watchdog reads it */
 	atomic_bool watchdog_sleeps;
 	struct linger linger; /* the holder's */
@@ -140,23 +143,10 @@ static void pass_on(struct loop *l)
 		(void)!add_worker(l);
 }
 
-static void crowd(struct loop *l)
-{
-	atomic_store_explicit(&l->crowded, LOOP_CROWDED, memory_order_relaxed);
-	atomic_store_explicit(&l->company, true, memory_order_relaxed);
-}
-
 /* No sign of others? */
 static bool is_alone(struct loop *l)
 {
-	unsigned crowded = atomic_load_explicit(&l->crowded, memory_order_relaxed);
-	if (l->ops->waiting(l->arg)) {
-		crowd(l);
-		return false;
-	}
-	if (crowded)
-		atomic_store_explicit(&l->crowded, crowded - 1, memory_order_relaxed);
-	return crowded == 0 && !gather_waits(l->gather);
+	return company_none(&l->company, l->ops->waiting(l->arg)) && !gather_waits(l->gather);
 }
 
 /* The worker becomes the keeper. Either it sees that the watchdog sleeps, or that sees it. */
@@ -180,7 +170,7 @@ static bool unkeep(struct worker *w)
 	if (atomic_exchange(&w->kept, 0) != TAKEN)
 		return true;
 	w->has_baton = false;
-	crowd(w->loop);
+	company_came(&w->loop->company);
 	return false;
 }
 
@@ -207,8 +197,16 @@ void loop_may_block(void *arg)
 void loop_has_blocked(void)
 {
 	struct worker *w = self;
-	if (w && unkeep(w) && w->loop->ops->waiting(w->loop->arg))
+	if (w && unkeep(w) && w->loop->ops->waiting(w->loop->arg)) {
 		w->suspects = true;
+		w->blocked = w->client;
+	}
+}
+
+void loop_expect_trifle(void)
+{
+	if (self)
+		company_expect_trifle(&self->loop->company);
 }
 
 /* With the lock held: takes the baton from who has kept it since the last tick. */
@@ -319,13 +317,19 @@ static void process(struct loop *l, struct worker *w)
 {
 	bool suspects = w->suspects;
 	size_t before = suspects ? gather_count(l->gather) : 0;
+	uint64_t client = l->ops->client(l->arg, w->buf), blocked = w->blocked;
+	company_received(&l->company, client);
 	w->suspects = false;
+	w->client = client;
 	l->ops->process(l->arg, w->buf);
 	(void)!unkeep(w);
-	if (suspects && gather_count(l->gather) <= before)
-		crowd(l);
-	else if (suspects)
+	bool gathered = suspects && gather_count(l->gather) > before;
+	if (suspects && !gathered && company_differs(client, blocked)) {
+		company_came(&l->company);
+	} else if (suspects && !w->suspects && (gathered || client == COMPANY_NOBODY)) {
 		w->suspects = true; /* until it has seen all that waits */
+		w->blocked = blocked;
+	}
 }
 
 static bool look(void *arg)
@@ -352,10 +356,8 @@ static const struct linger_ops linger_ops = {look, give_way, now};
  * seen does not mean that it cannot be withdrawn; to sleep then is right as well. */
 static int wait_for_request(struct loop *l, struct worker *w)
 {
-	if (atomic_load_explicit(&l->company, memory_order_relaxed)) {
-		atomic_store_explicit(&l->company, false, memory_order_relaxed);
+	if (company_was_seen(&l->company))
 		linger_crowded(&l->linger);
-	}
 	if (linger_wait(&l->linger) && atomic_load(&l->stop))
 		return -EINTR;
 	int r = l->ops->receive(l->arg, w->buf, true);

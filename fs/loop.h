@@ -25,9 +25,6 @@
  * been processed meanwhile. */
 #define LOOP_OTHERS_MAX 16u
 
-/* Once there is a sign of others, the baton is passed on at once for so many times. */
-#define LOOP_CROWDED 32u
-
 struct loop;
 
 /* What a thread receives into; the receiver fills it in and keeps what it likes in it. Zeroed when
@@ -39,6 +36,8 @@ struct loop_ops {
 	int (*receive)(void *arg, void *buf, bool wait);
 	/* Is a request there to be received, or the end? Does not wait. */
 	bool (*waiting)(void *arg);
+	/* Who waits for the answer to it, as company.h numbers them. */
+	uint64_t (*client)(void *arg, const void *buf);
 	/* May put a small change into the gather instead of carrying it out. */
 	void (*process)(void *arg, void *buf);
 	void (*fini)(void *arg, void *buf);
@@ -66,6 +65,9 @@ void loop_may_block(void *arg);
 /* What it might have waited for is over, and nobody has been answered yet: requests that are
  * waiting now are others'. It need not be said; then the request is taken to block to its end. */
 void loop_has_blocked(void);
+
+/* What this thread processes has the kernel send something soon that nobody waits for. */
+void loop_expect_trifle(void);
 
 /* How many threads there are that receive and process. */
 unsigned loop_threads(struct loop *l) MUST_CHECK NONNULL(1);

@@ -60,10 +60,14 @@ static void settle_orphans(struct fs *fs, const struct change *c)
 	for (unsigned i = 0; i < c->n_touched; i++)
 		blocks += c->touched[i].nlink == 0 ? c->touched[i].blocks : 0;
 	reaper_busy(fs->reaper, blocks);
-	for (unsigned i = 0; i < c->n_touched; i++)
-		if (c->touched[i].nlink == 0 &&
-			inodes_set_orphan(fs->inodes, c->touched[i].ino, true))
+	for (unsigned i = 0; i < c->n_touched; i++) {
+		if (c->touched[i].nlink > 0)
+			continue;
+		if (inodes_set_orphan(fs->inodes, c->touched[i].ino, true))
 			reaper_add(fs->reaper, c->touched[i].ino);
+		else
+			loop_expect_trifle(); /* the kernel forgets it, unless it is open */
+	}
 }
 
 /* What the change did to names. */

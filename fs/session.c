@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "clock.h"
+#include "company.h"
 #include "fs.h"
 #include "init_patch.h"
 #include "lifeline.h"
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -132,6 +134,26 @@ static int receive(void *arg, void *buf, bool wait)
 	return r < 0 ? r : fuse_session_receive_buf(s->se, buf);
 }
 
+/* A thread is a client. Nobody waits for the end of a handle, nor for what the kernel forgets. */
+static uint64_t client(void *arg, const void *buf)
+{
+	(void)arg;
+	const struct fuse_buf *b = buf;
+	struct fuse_in_header h;
+	if (b->flags & FUSE_BUF_IS_FD || b->size < sizeof h)
+		return COMPANY_UNKNOWN;
+	memcpy(&h, b->mem, sizeof h);
+	switch (h.opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_RELEASE:
+	case FUSE_RELEASEDIR:
+		return COMPANY_NOBODY;
+	default: /* 0: of another namespace */
+		return h.pid ? h.pid : COMPANY_UNKNOWN;
+	}
+}
+
 static void process(void *arg, void *buf)
 {
 	struct session *s = arg;
@@ -166,6 +188,7 @@ static int64_t now(void *arg)
 static const struct loop_ops loop_ops = {
 	.receive = receive,
 	.waiting = waiting,
+	.client = client,
 	.process = process,
 	.fini = free_buf,
 	.ended = loop_ended,

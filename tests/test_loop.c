@@ -3,6 +3,7 @@
  */
 #include "kit.h"
 
+#include "fs/company.h"
 #include "fs/linger.h"
 #include "fs/loop.h"
 
@@ -165,6 +166,22 @@ static void apply(void *arg, struct gather_item *first, size_t n)
 	assert_int_equal(n, 0);
 }
 
+/* Of one client, of nobody, or each of another one. */
+static uint64_t client(void *arg, const void *buf)
+{
+	static atomic_uint others = 2;
+	(void)arg;
+	switch (*(const char *)buf) {
+	case 'u':
+	case 's':
+		return 1;
+	case 'f':
+		return COMPANY_NOBODY;
+	default:
+		return others++;
+	}
+}
+
 static void process(void *arg, void *buf)
 {
 	(void)arg;
@@ -193,6 +210,20 @@ static void process(void *arg, void *buf)
 		bench.slept_for = bench.looked_for = 0;
 		send_requests("x", 1);
 		loop_may_block(NULL);
+		break;
+	case 's': /* has something come that nobody waits for */
+		loop_expect_trifle();
+		break;
+	case 'u': /* the same; it is there already when it waits itself */
+		loop_expect_trifle();
+		send_requests("f", 1);
+		loop_may_block(NULL);
+		loop_has_blocked();
+		break;
+	case 'o': /* the same, but what is there is another client's */
+		send_requests("m", 1);
+		loop_may_block(NULL);
+		loop_has_blocked();
 		break;
 	case 'b': /* says so and does not wait */
 		loop_may_block(NULL);
@@ -224,10 +255,11 @@ static int64_t now(void *arg)
 	return bench.now += bench.tick;
 }
 
-static const struct loop_ops ops = {receive, waiting, process, fini, ended, now, 1, 1000000};
+static const struct loop_ops ops = {
+	receive, waiting, client, process, fini, ended, now, 1, 1000000};
 /* With these the watchdog takes nothing away. */
 static const struct loop_ops patient = {
-	receive, waiting, process, fini, ended, now, 1, (int64_t)3600 * 1000000000};
+	receive, waiting, client, process, fini, ended, now, 1, (int64_t)3600 * 1000000000};
 
 static int setup(void **state)
 {
@@ -495,6 +527,37 @@ static void a_lone_client_is_served_by_one_thread(void **state)
 	loop_stop(l);
 }
 
+static void what_nobody_waits_for_is_no_sign_of_others(void **state)
+{
+	(void)state;
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	for (unsigned n = 1; n <= 1000; n++) {
+		send_requests("u", 1);
+		wait_until(&bench.done, 2 * n);
+	}
+	assert_int_equal(loop_threads(l), 1);
+	loop_stop(l);
+}
+
+/* Once; from then on the baton is passed on. */
+static void others_may_be_taken_for_what_nobody_waits_for(void **state)
+{
+	(void)state;
+	struct loop *l = start_with(&patient, LOOP_THREADS_MAX);
+	send_requests("s", 1);
+	wait_until(&bench.done, 1);
+	send_requests("o", 1);
+	wait_until(&bench.done, 3);
+	assert_int_equal(loop_threads(l), 1);
+	send_requests("w", 1);
+	wait_until(&bench.waiting, 1);
+	send_requests("m", 1);
+	wait_until(&bench.done, 4);
+	open_gate();
+	wait_until(&bench.done, 5);
+	loop_stop(l);
+}
+
 static void who_blocks_while_others_wait_passes_the_baton_on(void **state)
 {
 	(void)state;
@@ -522,14 +585,14 @@ static void who_has_kept_others_waiting_does_so_no_more(void **state)
 	wait_until(&bench.done, 3);
 	open_gate();
 	wait_until(&bench.done, 4);
-	for (unsigned n = 0; n < LOOP_CROWDED; n++) { /* nobody else comes: as before */
+	for (unsigned n = 0; n < COMPANY_LASTS; n++) { /* nobody else comes: as before */
 		send_requests("b", 1);
 		wait_until(&bench.done, 5 + n);
 	}
 	send_requests("v", 1);
 	wait_until(&bench.kept, 2);
 	send_requests("m", 1);
-	wait_until(&bench.done, 5 + LOOP_CROWDED + 1);
+	wait_until(&bench.done, 5 + COMPANY_LASTS + 1);
 	loop_stop(l);
 }
 
@@ -683,6 +746,8 @@ int main(void)
 		TEST(what_was_gathered_is_committed_at_the_end),
 		TEST(what_was_gathered_is_committed_before_an_error),
 		TEST(a_lone_client_is_served_by_one_thread),
+		TEST(what_nobody_waits_for_is_no_sign_of_others),
+		TEST(others_may_be_taken_for_what_nobody_waits_for),
 		TEST(who_blocks_while_others_wait_passes_the_baton_on),
 		TEST(who_has_kept_others_waiting_does_so_no_more),
 		TEST(who_blocks_for_ever_loses_the_baton),
