@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define BITS_MIN 10
+#define CHUNK_BYTES (64u << 10) /* of the slabs */
 
 static uint32_t *bucket(const struct inodes *t, uint64_t ino)
 {
@@ -143,8 +144,8 @@ int inodes_new(struct inodes **ret)
 	if (!t)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
-	slab_init(&t->inodes, sizeof(struct inode));
-	slab_init(&t->details, sizeof(struct details));
+	slab_init(&t->inodes, sizeof(struct inode), CHUNK_BYTES);
+	slab_init(&t->details, sizeof(struct details), CHUNK_BYTES);
 	t->bits = BITS_MIN;
 	t->told = INT64_MAX;
 	t->buckets = calloc((size_t)1 << t->bits, sizeof *t->buckets);

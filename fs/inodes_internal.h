@@ -18,7 +18,8 @@
 #include "inodes.h"
 
 #include "deadlines.h"
-#include "slab.h"
+
+#include "cache/slab.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* Small objects by the hundred thousand: they keep apart, stay where they are, and go. */
 #include "kit.h"
 
-#include "fs/slab.h"
+#include "cache/pages.h"
+#include "cache/slab.h"
 
 #include <stdlib.h>
 
@@ -17,8 +18,12 @@ static uint32_t handles[N + 1];
 
 static void add(struct slab *s, uint32_t n)
 {
+	uint64_t bytes = slab_bytes(s) + slab_next_bytes(s);
+	size_t used = s->used;
 	uint32_t handle = slab_alloc(s);
 	assert_int_not_equal(handle, 0);
+	assert_int_equal(slab_bytes(s), bytes);
+	assert_int_equal(s->used, used + 1);
 	struct object *o = slab_at(s, handle);
 	assert_int_equal(o->number, 0);
 	assert_int_equal(o->handle, 0);
@@ -38,7 +43,7 @@ static void test_all(void **state)
 {
 	struct slab s;
 	(void)state;
-	slab_init(&s, sizeof(struct object));
+	slab_init(&s, sizeof(struct object), 64 << 10);
 	assert_int_equal(slab_bytes(&s), 0);
 	for (uint32_t n = 1; n <= N; n++)
 		add(&s, n);
@@ -75,7 +80,7 @@ static void test_random(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct slab s;
 		unsigned seed = 1;
-		slab_init(&s, sizes[i]);
+		slab_init(&s, sizes[i], 64 << 10);
 		for (uint32_t n = 1; n <= 5000; n++)
 			handles[n] = 0;
 		for (unsigned step = 0; step < 50000; step++) {
@@ -96,11 +101,32 @@ static void test_random(void **state)
 	}
 }
 
+/* In huge pages, if there are any, and each in a line of its own. */
+static void test_large_chunks(void **state)
+{
+	struct slab s;
+	(void)state;
+	slab_init(&s, 64, PAGES_HUGE);
+	for (uint32_t n = 1; n <= N; n++) {
+		add(&s, n);
+		assert_int_equal((uintptr_t)slab_at(&s, handles[n]) % 64, 0);
+	}
+	assert_in_range(slab_bytes(&s), 4 * PAGES_HUGE, 4 * PAGES_HUGE + 1024);
+	for (uint32_t n = 1; n <= N; n++)
+		look(&s, n);
+	for (uint32_t n = 1; n <= N; n++)
+		slab_free(&s, handles[n]);
+	assert_int_equal(s.used, 0);
+	assert_in_range(slab_bytes(&s), PAGES_HUGE, PAGES_HUGE + 1024); /* the spare one */
+	slab_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_large_chunks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

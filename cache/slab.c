@@ -4,12 +4,13 @@
  */
 #include "slab.h"
 
-#include <assert.h>
+#include "pages.h"
+
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define CHUNK_BYTES (64u << 10) /* at most */
+#define ROOM_MIN 16u
 
 struct slab_chunk {
 	struct slab_chunk *next, *prev; /* in the list `open` */
@@ -34,11 +35,11 @@ static void *object(const struct slab *s, struct slab_chunk *c, uint32_t n)
 	return (unsigned char *)c + (size_t)n * s->size;
 }
 
-void slab_init(struct slab *s, uint32_t size)
+void slab_init(struct slab *s, uint32_t size, uint32_t chunk_bytes)
 {
-	assert(size >= 16 && size % 8 == 0);
+	assert(size >= 16 && size % 8 == 0 && chunk_bytes <= PAGES_HUGE);
 	*s = (struct slab){.size = size};
-	while ((size << (s->shift + 1)) <= CHUNK_BYTES)
+	while ((size << (s->shift + 1)) <= chunk_bytes)
 		s->shift++;
 }
 
@@ -46,7 +47,7 @@ static void unmap(struct slab *s, struct slab_chunk *c)
 {
 	s->chunks[c->number] = NULL;
 	s->in_use--;
-	munmap(c, chunk_bytes(s));
+	pages_unmap(c, chunk_bytes(s));
 }
 
 void slab_fini(struct slab *s)
@@ -74,6 +75,11 @@ static void unlink_open(struct slab *s, struct slab_chunk *c)
 		c->next->prev = c->prev;
 }
 
+static uint32_t larger_room(const struct slab *s)
+{
+	return s->room ? s->room * 2 : ROOM_MIN;
+}
+
 /* A number that no chunk has; UINT32_MAX: no memory, or there are no more handles. */
 static uint32_t take_number(struct slab *s)
 {
@@ -84,7 +90,7 @@ static uint32_t take_number(struct slab *s)
 	if ((uint64_t)(s->n_chunks + 1) << s->shift > UINT32_MAX)
 		return UINT32_MAX;
 	if (s->n_chunks == s->room) {
-		uint32_t room = s->room ? s->room * 2 : 16;
+		uint32_t room = larger_room(s);
 		struct slab_chunk **chunks = realloc(s->chunks, room * sizeof(struct slab_chunk *));
 		if (!chunks)
 			return UINT32_MAX;
@@ -100,9 +106,8 @@ static struct slab_chunk *new_chunk(struct slab *s)
 	uint32_t number = take_number(s);
 	if (number == UINT32_MAX)
 		return NULL;
-	struct slab_chunk *c = mmap(
-		NULL, chunk_bytes(s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (c == MAP_FAILED)
+	struct slab_chunk *c = pages_map(chunk_bytes(s));
+	if (!c)
 		return NULL;
 	c->number = number;
 	c->fresh = header_objects(s);
@@ -129,6 +134,7 @@ uint32_t slab_alloc(struct slab *s)
 		n = c->fresh++;
 	}
 	c->used++;
+	s->used++;
 	if (!c->free && c->fresh == 1u << s->shift)
 		unlink_open(s, c);
 	return c->number << s->shift | n;
@@ -143,6 +149,7 @@ void slab_free(struct slab *s, uint32_t handle)
 		link_open(s, c);
 	memcpy(object(s, c, n), &c->free, sizeof c->free);
 	c->free = n;
+	s->used--;
 	if (--c->used > 0)
 		return;
 	unlink_open(s, c);
@@ -152,13 +159,16 @@ void slab_free(struct slab *s, uint32_t handle)
 		s->spare = c;
 }
 
-void *slab_at(const struct slab *s, uint32_t handle)
-{
-	assert(handle);
-	return object(s, s->chunks[handle >> s->shift], handle & ((1u << s->shift) - 1));
-}
-
 uint64_t slab_bytes(const struct slab *s)
 {
 	return (uint64_t)s->in_use * chunk_bytes(s) + s->room * sizeof(struct slab_chunk *);
+}
+
+uint64_t slab_next_bytes(const struct slab *s)
+{
+	if (s->open || s->spare)
+		return 0;
+	bool more = s->in_use == s->n_chunks && s->n_chunks == s->room;
+	return chunk_bytes(s) +
+	       (more ? (larger_room(s) - s->room) * sizeof(struct slab_chunk *) : 0);
 }

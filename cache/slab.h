@@ -8,6 +8,8 @@
 
 #include "cache/store/compiler.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct slab_chunk;
@@ -19,12 +21,15 @@ struct slab {
 	uint32_t n_chunks;	    /* numbers that were used */
 	uint32_t room;
 	uint32_t in_use;	  /* chunks */
+	size_t used;		  /* objects */
 	struct slab_chunk *open;  /* those with a free object */
 	struct slab_chunk *spare; /* an empty one, so that one object does not map and unmap it */
 };
 
-/* `size` at least 16, and a multiple of 8. Cannot fail. */
-void slab_init(struct slab *s, uint32_t size) NONNULL(1);
+/* Objects of `size` bytes, at least 16 and a multiple of 8, and in the lines of the processor's
+ * cache if it is 64; chunks of at most `chunk_bytes`, which is what is taken and given back at
+ * once: some objects at least, a power of two from PAGES_SIZE to PAGES_HUGE. Cannot fail. */
+void slab_init(struct slab *s, uint32_t size, uint32_t chunk_bytes) NONNULL(1);
 
 /* Gives all memory back, objects and all. */
 void slab_fini(struct slab *s) NONNULL(1);
@@ -34,7 +39,13 @@ uint32_t slab_alloc(struct slab *s) MUST_CHECK NONNULL(1);
 void slab_free(struct slab *s, uint32_t handle) NONNULL(1);
 
 /* The object of a handle that is not 0. */
-void *slab_at(const struct slab *s, uint32_t handle) MUST_CHECK NONNULL(1);
+static inline void *slab_at(const struct slab *s, uint32_t handle)
+{
+	assert(handle);
+	uint32_t number = handle & ((1u << s->shift) - 1);
+	return (unsigned char *)s->chunks[handle >> s->shift] + (size_t)number * s->size;
+}
 
-/* Bytes that it has taken. */
+/* Bytes that it has taken, and those that the next object would add. */
 uint64_t slab_bytes(const struct slab *s) MUST_CHECK NONNULL(1);
+uint64_t slab_next_bytes(const struct slab *s) MUST_CHECK NONNULL(1);
