@@ -4,7 +4,7 @@
  * of an inode are with its first blocks: a small file is in one shard.
  *
  * Locks: shard_slot.lock protects shard_slot.shard. No two are held at once, and nothing else is
- * locked or called under them but malloc and free.
+ * locked or called under them but malloc, mmap and their opposites.
  */
 #include "blocks.h"
 
@@ -193,7 +193,7 @@ void blocks_count(struct blocks *b, struct blocks_counts *ret)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct shard_slot *slot = &b->slots[i];
 		lock_acquire(&slot->lock);
-		ret->bytes += slot->shard.bytes;
+		ret->bytes += shard_bytes(&slot->shard);
 		ret->blocks += slot->shard.blocks;
 		ret->expired += slot->shard.expired;
 		ret->evictions += slot->shard.evictions;

@@ -1,7 +1,8 @@
 #include "ghost.h"
 
+#include "pages.h"
+
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WAYS 4u
@@ -13,7 +14,7 @@ int ghost_init(struct ghost *g, size_t capacity)
 	size_t buckets = 1;
 	while (buckets * WAYS < capacity + capacity / 4)
 		buckets *= 2;
-	uint64_t *slots = calloc(buckets * WAYS, sizeof *slots);
+	uint64_t *slots = pages_map(buckets * WAYS * sizeof *slots);
 	if (!slots)
 		return -ENOMEM;
 	*g = (struct ghost){.slots = slots, .buckets = buckets, .capacity = (uint32_t)capacity};
@@ -27,7 +28,7 @@ void ghost_clear(struct ghost *g)
 
 void ghost_destroy(struct ghost *g)
 {
-	free(g->slots);
+	pages_unmap(g->slots, g->buckets * WAYS * sizeof *g->slots);
 	g->slots = NULL;
 }
 

@@ -6,32 +6,31 @@
 
 #include "blocks.h"
 #include "ghost.h"
+#include "slab.h"
+#include "table.h"
 
 struct entry;
-struct chain;
 
 struct queue {
-	struct entry *head; /* the newest */
-	struct entry *tail; /* the next to go */
+	uint32_t head; /* entry, the newest; 0: none */
+	uint32_t tail; /* the next to go */
 	uint64_t bytes;
 };
 
 struct shard {
+	struct table index;  /* of entries, by (inode, index) */
+	struct slab entries; /* these two first: what shard_get() needs is in two lines */
+	int64_t now;	     /* the latest that it was told of */
 	uint64_t limit;
-	int64_t now;	/* the latest that it was told of */
-	uint64_t bytes; /* entries, their blocks, chains, and the tables */
-
-	struct entry **entries; /* hash table by (inode, index) */
-	size_t n_buckets;	/* a power of two, as the other one */
-	size_t n_entries;
-	struct chain **chains; /* hash table by inode */
-	size_t n_chain_buckets;
-	size_t n_chains;
 
 	struct queue small; /* what came once */
 	struct queue main;  /* what was used again */
+
+	struct table inodes; /* of chains, by inode */
+	struct slab chains;
 	struct ghost ghost;
 
+	uint64_t block_bytes; /* of the entries' blocks */
 	uint64_t blocks;
 	uint64_t expired;
 	uint64_t evictions;
@@ -53,8 +52,13 @@ int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block
 void shard_drop(struct shard *s, uint64_t ino, uint64_t first, uint64_t last) NONNULL(1);
 void shard_drop_all(struct shard *s) NONNULL(1);
 
+/* Bytes of memory that it takes: blocks, entries, chains, and the tables. */
+uint64_t shard_bytes(const struct shard *s) NONNULL(1) MUST_CHECK;
+
 bool shard_peek(const struct shard *s, uint64_t ino, uint64_t index, int64_t now,
 	int64_t *ret_ttl_left) NONNULL(1, 5) MUST_CHECK;
+
+/* shard_check.c */
 
 /* Is (ino, index) to be in the shard that is checked? */
 typedef bool shard_owner_fn(const void *arg, uint64_t ino, uint64_t index);

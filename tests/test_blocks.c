@@ -1,6 +1,7 @@
 /*
  * The block cache as a data structure, with a clock that is a number. blocks_check() runs after
- * every step. calloc is wrapped by the linker, so that memory can run out where a test wants it.
+ * every step. pages_map() is wrapped by the linker, so that memory can run out where a test wants
+ * it.
  */
 #include "cache/blocks.h"
 #include "cache/ghost.h"
@@ -19,18 +20,19 @@
 #define TTL 100
 #define MIB ((uint64_t)1 << 20)
 
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
+void *__real_pages_map(size_t bytes);
+void *__wrap_pages_map(size_t bytes);
 
-static long callocs_left = -1; /* < 0: as many as asked for */
+static long maps_left = -1;  /* < 0: as many as asked for */
+static size_t maps_of_bytes; /* of this size there are none */
 
-void *__wrap_calloc(size_t n, size_t size)
+void *__wrap_pages_map(size_t bytes)
 {
-	if (callocs_left == 0)
+	if (maps_left == 0 || bytes == maps_of_bytes)
 		return NULL;
-	if (callocs_left > 0)
-		callocs_left--;
-	return __real_calloc(n, size);
+	if (maps_left > 0)
+		maps_left--;
+	return __real_pages_map(bytes);
 }
 
 static struct blocks *new_blocks(uint64_t limit)
@@ -85,6 +87,15 @@ static struct blocks_counts counts(struct blocks *b)
 	struct blocks_counts c;
 	blocks_count(b, &c);
 	return c;
+}
+
+static bool got_hole(struct blocks *b, uint64_t ino)
+{
+	struct block *block;
+	int64_t left;
+	size_t n = blocks_get(b, ino, 0, 1, 0, &block, &left);
+	block_unref(block);
+	return n == 1;
 }
 
 static void test_what_is_put_is_got(void **state)
@@ -360,32 +371,82 @@ static void test_no_memory(void **state)
 	(void)state;
 	for (long n = 0;; n++) {
 		struct blocks *b = (struct blocks *)0x1;
-		callocs_left = n;
+		maps_left = n;
 		int r = blocks_new(9 * MIB, &b);
-		callocs_left = -1;
+		maps_left = -1;
 		if (r == 0) {
 			blocks_free(b);
+			assert_in_range(n, 2, 100);
 			break;
 		}
 		assert_int_equal(r, -ENOMEM);
 		assert_ptr_equal(b, 0x1);
 	}
-	struct blocks *b = new_blocks(MIB);
-	put(b, INO, 0, 1, 0);
-	unsigned failures = 0;
-	for (long n = 0; n < 4; n++) {
-		for (uint64_t i = 0; i < 100; i++) {
-			uint64_t ino = 100 + (uint64_t)n * 100 + i;
-			callocs_left = n;
-			int r = try_put(b, ino, 0, 2, 0);
-			callocs_left = -1;
-			failures += r == -ENOMEM;
-			assert_int_equal(get(b, ino, 0, 0), r == 0 ? 2 : -1);
+	/* One inode each, so that chains need as much as entries; and nothing is evicted. */
+	struct block *hole = new_block(0, 0);
+	for (long n = 0; n < 3; n++) {
+		struct blocks *b = new_blocks(MIB);
+		unsigned failures = 0;
+		for (uint64_t ino = 1; ino <= 3000; ino++) {
+			maps_left = n;
+			int r = blocks_put(b, ino, 0, 1, &hole, 0, TTL);
+			maps_left = -1;
+			assert_true(r == 0 || r == -ENOMEM);
+			failures += r < 0;
+			if (r < 0)
+				assert_null(blocks_check(b));
+			assert_int_equal(got_hole(b, ino), r == 0);
+			if (n == 0 && r < 0) /* it goes on when there is memory again */
+				assert_int_equal(blocks_put(b, ino, 0, 1, &hole, 0, TTL), 0);
 		}
+		assert_null(blocks_check(b));
+		assert_in_range(failures, n == 0 ? 10 : 0, n == 2 ? 0 : 1500);
+		blocks_free(b);
 	}
-	/* The entry, then the chain; a few more where a table grew. */
-	assert_in_range(failures, 200, 220);
-	assert_int_equal(get(b, INO, 0, 0), 1);
+	block_unref(hole);
+}
+
+/* Without memory for a larger table: nothing is lost, until nearly all of its slots are taken. */
+static void test_tables_that_cannot_grow(void **state)
+{
+	(void)state;
+	struct blocks *b = new_blocks(4 * MIB);
+	struct block *hole = new_block(0, 0);
+	unsigned failures = 0, there = 0;
+	maps_of_bytes = 8192; /* the second size of a table; chunks are of 64 KiB */
+	for (uint64_t ino = 1; ino <= 600; ino++)
+		failures += blocks_put(b, ino, 0, 1, &hole, 0, TTL) < 0;
+	assert_null(blocks_check(b));
+	for (uint64_t ino = 1; ino <= 600; ino++)
+		there += got_hole(b, ino);
+	assert_int_equal(there, 600 - failures);
+	assert_int_equal(there, 480);
+	maps_of_bytes = 0;
+	for (uint64_t ino = 1; ino <= 600; ino++)
+		assert_int_equal(blocks_put(b, ino, 0, 1, &hole, 0, TTL), 0);
+	assert_null(blocks_check(b));
+	assert_int_equal(counts(b).blocks, 600);
+	block_unref(hole);
+	blocks_free(b);
+}
+
+/* Ever so many tiny blocks, and then whole ones: the memory of the first is given back and becomes
+ * room for the others. */
+static void test_entries_give_their_memory_back(void **state)
+{
+	(void)state;
+	struct blocks *b = new_blocks(MIB);
+	struct block *hole = new_block(0, 0);
+	for (uint64_t ino = 0; ino < 20000; ino++)
+		assert_int_equal(blocks_put(b, ino, 0, 1, &hole, 0, TTL), 0);
+	assert_in_range(counts(b).blocks, 5000, 10000);
+	for (uint64_t i = 0; i < 1000; i++)
+		put(b, INO, i, 1, 0);
+	assert_in_range(counts(b).blocks, 235, 250);
+	blocks_drop_all(b);
+	assert_null(blocks_check(b));
+	assert_true(counts(b).bytes < MIB / 4); /* tables, and a spare chunk of each slab */
+	block_unref(hole);
 	blocks_free(b);
 }
 
@@ -469,6 +530,8 @@ int main(void)
 		cmocka_unit_test(test_a_sparse_file_is_dropped_at_once),
 		cmocka_unit_test(test_attributes_are_no_data),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_tables_that_cannot_grow),
+		cmocka_unit_test(test_entries_give_their_memory_back),
 		cmocka_unit_test(test_random_steps),
 		cmocka_unit_test(test_the_ghost_remembers_and_forgets),
 	};

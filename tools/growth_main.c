@@ -23,7 +23,7 @@
 #define GIB_BLOCKS (GIB / STORE_BLOCK_SIZE)
 #define FORGET_ROUNDS 10u
 #define FORGET_US 500000u
-#define INDEX_BYTES 320u /* of memory, for each block of an index, with what malloc adds */
+#define INDEX_BYTES 160u /* of memory, for each block of an index, while a table grows */
 
 static const struct growth_scale full = {
 	.records = {10000, 100000, 1000000},
