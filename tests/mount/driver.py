@@ -459,6 +459,11 @@ class Run:
         with limit("reading a mapping"):
             start = time.monotonic()
             data = handle.mapping.page(page)
+            if data is None:
+                # That it has grown is seen by a mapping only after somebody has asked for its size.
+                start = time.monotonic()
+                os.fstat(handle.fd)
+                data = handle.mapping.page(page)
         if data is None:
             return self.judge(mount, f"inode {handle.ino}, page {page} is past the end", start, True, [
                 (size <= page * BLOCK, until)
