@@ -49,6 +49,7 @@
 
 #include "sqlite_vfs.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -62,7 +63,7 @@
 #define FRAME_HEADER 24
 #define AT_COMMIT 4 /* in the header: four bytes, zero unless the transaction ends */
 /* SQLite's lock WRITE. */
-#define LOCK_WRITE 0
+#define WRITE_LOCK 0
 
 /* Writes end where pages of memory do, if they can. */
 #define PAGE 4096
@@ -80,6 +81,11 @@ struct file {
 	bool is_log;
 	bool gathers;
 	bool writing; /* database: it holds the lock WRITE */
+
+	/* Database: sq_vfs_ahead(). */
+	size_t ahead; /* bytes; 0: nothing is told */
+	int ahead_fd;
+	int64_t told; /* from here on the kernel was told, last; -1: not yet */
 
 	/* Log, while its database has `writing`. */
 	unsigned char *bytes; /* SQ_VFS_GATHER, once needed */
@@ -195,8 +201,19 @@ static int x_close(sqlite3_file *file)
 	return f->below->pMethods->xClose(f->below);
 }
 
+/* What fails here costs time, nothing else. */
+static void read_ahead(struct file *f, int64_t at)
+{
+	if (f->told >= 0 && at >= f->told && at < f->told + (int64_t)f->ahead)
+		return;
+	IGNORE(posix_fadvise(f->ahead_fd, at, (off_t)f->ahead, POSIX_FADV_WILLNEED));
+	f->told = at;
+}
+
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
+	if (file_of(f)->ahead)
+		read_ahead(file_of(f), at);
 	int rc = at + n > file_of(f)->begin ? flush(file_of(f)) : SQLITE_OK;
 	return rc ? rc : below(f)->pMethods->xRead(below(f), to, n, at);
 }
@@ -266,7 +283,7 @@ static int x_shm_map(sqlite3_file *f, int page, int size, int extend, void volat
 static int x_shm_lock(sqlite3_file *file, int first, int n, int flags)
 {
 	struct file *f = file_of(file);
-	bool is_write = first == LOCK_WRITE && (flags & SQLITE_SHM_EXCLUSIVE);
+	bool is_write = first == WRITE_LOCK && (flags & SQLITE_SHM_EXCLUSIVE);
 	if (is_write && (flags & SQLITE_SHM_UNLOCK)) {
 		f->writing = false;
 		if (f->other)
@@ -321,6 +338,16 @@ static const sqlite3_io_methods *methods_of(const sqlite3_file *real)
 static bool is_ours(const sqlite3_file *f)
 {
 	return f->pMethods >= methods && f->pMethods < methods + ARRAY_LEN(methods);
+}
+
+void sq_vfs_ahead(sqlite3_file *file, int fd, size_t bytes)
+{
+	if (!file || !file->pMethods || !is_ours(file))
+		return;
+	struct file *f = file_of(file);
+	f->ahead = fd >= 0 ? bytes : 0;
+	f->ahead_fd = fd;
+	f->told = -1;
 }
 
 /* Ties a log to its database, whose locks say when it is written to. */

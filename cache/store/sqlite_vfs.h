@@ -1,10 +1,14 @@
 /*
- * A VFS for SQLite that writes the log (WAL) in large pieces; see sqlite_vfs.c.
+ * A VFS for SQLite that writes the log (WAL) in large pieces, see sqlite_vfs.c, and has the kernel
+ * read the database ahead where it is told to.
  */
 #pragma once
 
 #include "compiler.h"
 
+#include <stddef.h>
+
+struct sqlite3_file;
 struct sqlite3_vfs;
 
 /* The most that one write to the log holds, and so the most that waits in memory. */
@@ -16,3 +20,9 @@ const char *sq_vfs_name(void) MUST_CHECK;
 
 /* The VFS that does the work for one of ours; any other: itself. */
 const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs) MUST_CHECK NONNULL(1);
+
+/* From now on each read of the database `file` has the kernel read `bytes` bytes from there, at
+ * once, unless it was told already; `fd` is another descriptor of the same file, open for as long.
+ * 0 bytes: no more of that. For the thread that uses the file's connection. What is not a file of
+ * such a VFS, or NULL, is left alone. */
+void sq_vfs_ahead(struct sqlite3_file *file, int fd, size_t bytes);
