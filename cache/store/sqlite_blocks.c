@@ -65,13 +65,13 @@ static uint32_t run_count(uint64_t first, int64_t len)
 	return first % SQ_RUN_MAX + count <= SQ_RUN_MAX ? count : 0;
 }
 
-int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret)
+static int run_columns(sqlite3_stmt *st, int64_t len, struct sq_run *ret)
 {
 	struct sq_run run = {.first = sq_key_block(sqlite3_column_int64(st, 0))};
 	run.data = sqlite3_column_blob(st, 2);
-	run.len = (size_t)sqlite3_column_bytes(st, 2);
-	run.count = run_count(run.first, (int64_t)run.len);
-	if (run.count == 0 || !run.data)
+	run.len = (size_t)len;
+	run.count = run_count(run.first, len);
+	if (run.count == 0 || (run.data && sqlite3_column_bytes(st, 2) != (int)len))
 		return -EIO;
 	if (sqlite3_column_type(st, 1) != SQLITE_NULL) {
 		run.sums = sqlite3_column_blob(st, 1);
@@ -80,6 +80,17 @@ int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret)
 	}
 	*ret = run;
 	return 0;
+}
+
+int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret)
+{
+	int r = run_columns(st, sqlite3_column_bytes(st, 2), ret);
+	return r == 0 && !ret->data ? -EIO : r;
+}
+
+int sq_run_lengths(sqlite3_stmt *st, struct sq_run *ret)
+{
+	return run_columns(st, sqlite3_column_int64(st, 3), ret);
 }
 
 static int put_run(struct sq_conn *c, uint64_t ino, uint64_t first, const void *data, size_t len,

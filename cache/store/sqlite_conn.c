@@ -172,6 +172,8 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 		sqlite3_busy_handler(c->db, sq_busy, c);
 		r = configure(c->db);
 	}
+	if (r == 0)
+		r = sq_file_control(c, SQLITE_FCNTL_FILE_POINTER, &c->file);
 	if (r < 0) {
 		sq_conn_close(c);
 		return r;

@@ -25,6 +25,7 @@
  *	sqlite_blocks.c      rows of data: runs of blocks, and holes
  *	sqlite_data.c        changes of data
  *	sqlite_read.c        reading data
+ *	sqlite_part.c        reading a few blocks of a long row
  *	sqlite_names.c       changes of names
  *	sqlite_dir.c         reading names
  *	sqlite_xattr.c       extended attributes
@@ -68,6 +69,7 @@ struct sq_conn {
 	sqlite3_stmt *statement[SQ_STATEMENTS_N];
 	struct sq_conn *next;	     /* in the pool of readers */
 	struct sqlite_store *writes; /* the store whose writer it is; else NULL */
+	sqlite3_file *file;	     /* the database; NULL: not known */
 	int64_t busy_timeout_ns;
 	int64_t busy_until; /* not to wait for others past that, sq_now(); 0: a timeout each time */
 	int64_t deadline;   /* of the wait that is under way */
@@ -169,7 +171,8 @@ struct sqlite_store {
 	pthread_mutex_t turn;
 	pthread_mutex_t write;
 	struct sq_conn *writer; /* (w) */
-	int file;		/* the database, to lock and to set space aside; -1: none */
+	int file;		/* the database, to lock, to set space aside, to have it read
+				 * ahead; constant once open; -1: none */
 	bool plain_file;	/* SQLite does nothing but read and write it */
 	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
@@ -234,6 +237,10 @@ struct sqlite_store {
 	bool keeper_runs;
 	pthread_t keeper; /* started by open, joined by close */
 	struct sq_conn *keeper_conn;
+
+	/* Keys of blocks at which reads have ended lately; sqlite_part.c. */
+#define SQ_READ_ENDS 64u
+	atomic_int_fast64_t read_ends[SQ_READ_ENDS];
 
 	/* Counters; see stats.h. */
 	atomic_uint_fast64_t reads;
@@ -588,6 +595,8 @@ struct sq_run {
 };
 /* The row that a statement with columns key, sums, data is on. -EIO: damaged. */
 int sq_run_columns(sqlite3_stmt *st, struct sq_run *ret) MUST_CHECK NONNULL(1, 2);
+/* The same of a statement with columns key, sums, data (NULL: left out), length(data). */
+int sq_run_lengths(sqlite3_stmt *st, struct sq_run *ret) MUST_CHECK NONNULL(1, 2);
 /* Bytes of block `first + i` of the run. */
 uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
 uint64_t sq_run_sum(const struct sq_run *run, uint32_t i) MUST_CHECK NONNULL(1);
@@ -623,6 +632,15 @@ int sq_holes_next(struct sq_conn *c, uint64_t ino, uint64_t from, uint64_t to,
 /* Is the block in a hole? Sets *ret_last to the last block of that hole. */
 int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret,
 	uint64_t *ret_last) MUST_CHECK NONNULL(1, 4, 5);
+
+/* -- sqlite_part.c ------------------------------------------------------------------------- */
+
+/* Reads blocks [first, end), which the file has, into *ret, if they are few, and in as few rows as
+ * can be; maybe with others of these. 1: done; 0: not in this way, *ret is as it was. */
+int sq_read_part(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,
+	uint64_t first, uint64_t end, struct store_span *ret) MUST_CHECK NONNULL(1, 2, 3, 6);
+/* A read of the inode has brought the blocks before `end`. */
+void sq_read_ended(struct sqlite_store *s, uint64_t ino, uint64_t end) NONNULL(1);
 
 /* -- the changes: each one applied inside of an open transaction, (w) ------------------------ */
 

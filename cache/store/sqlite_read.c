@@ -130,6 +130,15 @@ static int read_blocks(struct reading *rd)
 	return r < 0 ? r : append_holes(rd, rd->end);
 }
 
+static int read_range(struct reading *rd)
+{
+	int r = sq_read_part(rd->s, rd->c, rd->i, rd->first, rd->end, rd->span);
+	r = r == 1 ? 0 : r == 0 ? read_blocks(rd) : r;
+	if (r == 0)
+		sq_read_ended(rd->s, rd->i->attr.ino, rd->span->first + rd->span->count);
+	return r;
+}
+
 int sq_read(
 	struct store *store, uint64_t ino, uint64_t first, uint32_t count, struct store_span *ret)
 {
@@ -149,7 +158,7 @@ int sq_read(
 		rd.end = first + count < eof ? first + count : eof;
 		ret->attr = i.attr;
 		if (first < rd.end)
-			r = read_blocks(&rd);
+			r = read_range(&rd);
 	}
 	sq_read_end(s, c);
 	if (r < 0)

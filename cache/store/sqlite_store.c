@@ -3,6 +3,7 @@
 #include "sqlite_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,8 +254,11 @@ static int start(struct sqlite_store *s)
 {
 	if (!s->immutable)
 		sq_notice_open(s);
-	if (s->readonly)
+	if (s->readonly) {
+		if (!s->immutable)
+			s->file = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		return sq_watch_start(s);
+	}
 	int r = sq_identify(s->path, &s->me);
 	if (r == 0)
 		r = sq_keeper_start(s);
