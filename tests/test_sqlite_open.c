@@ -204,6 +204,31 @@ static void test_tiny_limit(void **state)
 	assert_int_equal(store_file_write(f, ino, 0, 'a', 1, true), -ENOSPC);
 }
 
+/* The log of a store that was deleted, or emptied, must not become a part of a new one. */
+static void test_log_without_its_store(void **state)
+{
+	struct store_file *f = *state;
+	char log[128];
+	struct stat st;
+	store_file_close(f);
+	snprintf(log, sizeof log, "%s-wal", f->path);
+	for (int empty = 0; empty < 2; empty++) {
+		unlink(f->path);
+		if (empty)
+			close(open(f->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+		int fd = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		assert_int_equal(write(fd, "left", 4), 4);
+		close(fd);
+		assert_int_equal(store_file_try_open(f, false), -EPROTO);
+		assert_non_null(strstr(f->why, log));
+		assert_int_equal(stat(f->path, &st), empty ? 0 : -1);
+		assert_int_equal(stat(log, &st), 0);
+		assert_int_equal(st.st_size, 4);
+		unlink(log);
+	}
+	store_file_open(f);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_file_setup, store_file_teardown)
@@ -215,6 +240,7 @@ int main(void)
 		TEST(test_trigger_in_disguise),
 		TEST(test_other_journal_mode),
 		TEST(test_tiny_limit),
+		TEST(test_log_without_its_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,9 @@
 /* Rows looked at (and deleted) at a time. */
 #define SLICE 256
 
+/* Blocks that a file can have. */
+#define BLOCKS_MAX ((uint64_t)1 << SQ_BLOCK_BITS)
+
 uint64_t sq_sum(uint64_t ino, uint64_t block, const void *data, size_t len)
 {
 	return XXH3_64bits_withSeed(data, len, (uint64_t)sq_key(ino, block));
@@ -212,6 +215,8 @@ static int find_runs(
 	while ((r = sq_step(st)) == 1) {
 		struct extent e;
 		r = extent_columns(st, &e);
+		if (r == 0 && found > 0 && e.first <= ret[found - 1].first)
+			r = -EIO;
 		if (r < 0) {
 			sq_done(st);
 			return r;
@@ -435,12 +440,19 @@ static int next_hole(
 {
 	sqlite3_stmt *st = sq_query(
 		c, SQ_HOLE_RANGE, "iii", sq_key(ino, 0), sq_key(ino, first), sq_key(ino, last));
+	int64_t before = INT64_MIN;
 	int r;
 	while ((r = sq_step(st)) == 1) {
-		int bad = 0;
-		struct hole h = {.first = sq_key_block(sqlite3_column_int64(st, 0)),
+		int64_t key = sqlite3_column_int64(st, 0);
+		/* In a damaged file there may be no end to them. */
+		int bad = key > before ? 0 : -EIO;
+		before = key;
+		struct hole h = {.first = sq_key_block(key),
 			.count = sq_column_u64(st, 1, &bad),
 			.reserved = sqlite3_column_int64(st, 2) != 0};
+		/* What is cut off such a hole must not get among the keys of another inode. */
+		if (h.count > BLOCKS_MAX - h.first)
+			h.count = BLOCKS_MAX - h.first;
 		if (bad == 0 && h.first + h.count <= first)
 			continue;
 		sq_done(st);

@@ -13,8 +13,11 @@
 #define BUSY_TIMEOUT_MS 10000
 /* Faults that SQLite finds in its own structures, at most. */
 #define INTEGRITY_FAULTS "1000"
-/* Steps of SQLite's virtual machine between two calls of the handler's progress. */
-#define PROGRESS_STEPS 1000000
+/* Values that are longer are a fault, and not loaded. */
+#define LENGTH_MAX (64 << 20)
+/* Steps of SQLite's virtual machine for each byte of the database that one check may take, at most:
+ * it needs less than 1. */
+#define STEPS_PER_BYTE 100
 
 /* -- checks of what is there only once ----------------------------------------------------------
  */
@@ -160,7 +163,7 @@ static void tidy(const char *path, const struct side_files *before)
 	sqlite3_close(db);
 }
 
-static int is_store(const char *path, char *why, size_t why_size)
+int sq_is_store(const char *path, char *why, size_t why_size)
 {
 	enum sq_format format;
 	int r = sq_recognise(path, &format, why, why_size);
@@ -213,6 +216,7 @@ static int configure(sqlite3 *db)
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
 	int rc = sq_no_code(db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -225,10 +229,33 @@ static int configure(sqlite3 *db)
 	return rc;
 }
 
-/* Within a statement that takes long; anything but 0 interrupts it. */
-static int on_the_way(void *check)
+int check_on_the_way(void *check)
 {
-	return !check_progress(check);
+	struct check *k = check;
+	if (!check_progress(k))
+		return 1;
+	return k->budget && ++k->spent > k->budget;
+}
+
+static void set_budget(struct check *k)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t bytes = 0;
+	if (sqlite3_prepare_v2(k->conn->db,
+		    "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", -1,
+		    &st, NULL) == SQLITE_OK &&
+		sqlite3_step(st) == SQLITE_ROW)
+		bytes = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	k->budget = (uint64_t)bytes / CHECK_STEPS * STEPS_PER_BYTE + 2 * STEPS_PER_BYTE;
+}
+
+void check_begin_step(struct check *k, const char *step)
+{
+	k->step = step;
+	k->spent = 0;
+	if (k->budget == 0)
+		set_budget(k);
 }
 
 /* A connection that sees one moment's state, until it is closed. */
@@ -244,17 +271,17 @@ static int begin(struct check *k, const char *path, bool immutable)
 	if (rc == SQLITE_OK)
 		rc = configure(k->conn->db);
 	if (rc == SQLITE_OK)
-		sqlite3_progress_handler(k->conn->db, PROGRESS_STEPS, on_the_way, k);
+		sqlite3_progress_handler(k->conn->db, CHECK_STEPS, check_on_the_way, k);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(
 			k->conn->db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
 	return rc == SQLITE_OK ? 0 : check_failed(k);
 }
 
-static int run_checks(struct check *k)
+int check_run_all(struct check *k)
 {
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-		k->step = checks[i].step;
+		check_begin_step(k, checks[i].step);
 		if (!check_progress(k))
 			return -ECANCELED;
 		int r = checks[i].run(k);
@@ -269,16 +296,18 @@ static int check_all(struct check *k, const char *path, bool immutable, char *wh
 	k->step = "store";
 	int r = begin(k, path, immutable);
 	if (r == 0)
+		r = sq_verify_application(k->conn, why, why_size);
+	if (r == 0)
 		r = sq_verify_format(k->conn, why, why_size);
 	if (r == 0)
-		r = run_checks(k);
+		r = check_run_all(k);
 	return r == CHECK_BROKEN ? 0 : r;
 }
 
 int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 	struct sqlite_check_summary *ret, char *why, size_t why_size)
 {
-	int r = is_store(path, why, why_size);
+	int r = sq_is_store(path, why, why_size);
 	if (r < 0)
 		return r;
 	struct check k = {.handler = handler};
@@ -287,7 +316,7 @@ int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 	bool bare = !files.log_there && !files.index_there;
 	if (r == 0)
 		r = check_all(&k, path, bare && !directory_writable(path), why, why_size);
-	if (r < 0 && r != -EPROTONOSUPPORT)
+	if (r < 0 && r != -EPROTO && r != -EPROTONOSUPPORT)
 		explain(path, &k, r, why, why_size);
 	sqlite3_finalize(k.place);
 	k.conn = sq_conn_close(k.conn);

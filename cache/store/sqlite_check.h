@@ -35,6 +35,8 @@ struct sqlite_check_handler {
 	/* May be NULL. `step` is what is being done; blocks verified so far, and in all (0: not
 	 * known yet). False: stop. */
 	bool (*progress)(void *arg, const char *step, uint64_t done, uint64_t total);
+	/* For sqlite_repair(), may be NULL: something was mended. */
+	void (*mended)(void *arg, const struct sqlite_check_fault *done);
 	void *arg;
 };
 

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Steps of SQLite's virtual machine that a row is taken for: its own counter begins anew with each.
+ */
+#define STEPS_OF_ROW 50
 /* Rows between two calls of the handler's progress. */
 #define PROGRESS_ROWS 1000
 /* Names that a path may have: more is a circle. */
@@ -99,6 +102,8 @@ int check_failed(struct check *k)
 	case SQLITE_ERROR: /* a table or a column is missing */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_TOOBIG:
+	case SQLITE_INTERRUPT: /* not by the handler: there is no end to it */
 	case SQLITE_IOERR:
 		if (rc == SQLITE_IOERR_NOMEM)
 			return -ENOMEM;
@@ -130,6 +135,17 @@ int cursor_next(struct cursor *c)
 	int64_t first = sqlite3_column_int64(c->st, 0);
 	c->ino = c->keys ? first >> SQ_BLOCK_BITS : first;
 	c->row = true;
+	/* Rows that are read one by one, from pages that lead in a circle. */
+	c->check->steps_of_rows += STEPS_OF_ROW;
+	if (c->check->steps_of_rows >= CHECK_STEPS) {
+		c->check->steps_of_rows = 0;
+		if (c->check->budget && ++c->check->spent > c->check->budget) {
+			check_fault(
+				c->check, 0, -1, "%s: there is no end to the rows", c->check->step);
+			c->row = false;
+			return CHECK_BROKEN;
+		}
+	}
 	if (++c->check->rows >= PROGRESS_ROWS && !check_progress(c->check))
 		return -ECANCELED;
 	return 0;

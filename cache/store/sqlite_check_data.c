@@ -59,7 +59,7 @@ static void check_sums(struct check *k, struct file *f, const struct sq_run *run
 		uint64_t block = run->first + i;
 		if (sq_sum((uint64_t)f->ino, block, run->data + (size_t)i * STORE_BLOCK_SIZE,
 			    sq_run_block_len(run, i)) != sq_run_sum(run, i))
-			check_fault(k, f->ino, bytes(block), "checksum does not match");
+			check_fault(k, f->ino, bytes(block), CHECK_MISMATCH);
 	}
 }
 

@@ -68,7 +68,7 @@ static void check_ranges(struct check *k, const struct cursor *c)
 		{BLOCKS, "block count", 0, (int64_t)1 << SQ_BLOCK_BITS},
 		{RESERVED, "count of reserved blocks", 0, (int64_t)1 << SQ_BLOCK_BITS},
 		{RDEV, "device number", 0, UINT32_MAX},
-		{VERSION, "version", 1, INT64_MAX},
+		{VERSION, "version", 1, (int64_t)SQ_VERSION_MAX},
 		{PARENT, "parent", 0, (int64_t)SQ_INO_MAX},
 		{FLAGS, "flags", 0, STORE_ATTR_XATTRS},
 	};

@@ -22,8 +22,11 @@ struct check {
 	const struct sqlite_check_handler *handler;
 	struct sqlite_check_summary summary;
 	const char *step;
-	uint64_t total;	     /* blocks that the inodes have, so they say */
-	uint64_t done;	     /* of them, those looked at */
+	uint64_t total;	 /* blocks that the inodes have, so they say */
+	uint64_t done;	 /* of them, those looked at */
+	uint64_t budget; /* calls of check_on_the_way() that a step may need; 0: not known */
+	uint64_t spent;	 /* of these */
+	uint64_t steps_of_rows;
 	unsigned rows;	     /* read since the last progress */
 	bool stopped;	     /* the handler said so */
 	sqlite3_stmt *place; /* finds a name of an inode; made when the first fault needs it */
@@ -44,6 +47,37 @@ int check_directories(struct check *k) MUST_CHECK NONNULL(1);
 int check_tree(struct check *k) MUST_CHECK NONNULL(1);
 int check_data(struct check *k) MUST_CHECK NONNULL(1);	    /* sqlite_check_data.c */
 int check_changelog(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check_log.c */
+
+/* All of them. A fault is no failure of theirs. */
+int check_run_all(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check.c */
+/* Is there a store at `path`? As sq_recognise(); -ENOENT, or -EPROTO for an empty file, too. */
+int sq_is_store(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+
+/*
+ * Within statements that take long: every CHECK_STEPS steps of SQLite's virtual machine. Pages of a
+ * damaged database may lead to themselves, so that there is no end to its rows: a step that takes
+ * more than any number of rows that fit into the file is interrupted, which check_failed() tells
+ * of.
+ */
+#define CHECK_STEPS 1000000
+int check_on_the_way(void *check) MUST_CHECK;
+/* Begins a step. */
+void check_begin_step(struct check *k, const char *step) NONNULL(1, 2);
+
+/* The one fault of data that is no disorder of rows: what is stored there is not what was. */
+#define CHECK_MISMATCH "checksum does not match"
+
+/* What is wrong with the row of the change log that a cursor over CHECK_LOG_SQL is on; NULL:
+ * nothing. */
+struct cursor;
+#define CHECK_LOG_SQL                                                                              \
+	"SELECT ino, id, mount, kind, first, last,"                                                \
+	" iif(length(CAST(name AS BLOB)) > 255, zeroblob(256), name) FROM changelog"               \
+	" ORDER BY ino, id"
+const char *check_log_row(const struct cursor *c) MUST_CHECK NONNULL(1);
+
+/* The names that an entry may have, and whether TEXT or BLOB is the class for it. */
+bool check_name_valid(const char *name, size_t len) MUST_CHECK;
 
 /* -- sqlite_check_cursor.c ------------------------------------------------------------------- */
 

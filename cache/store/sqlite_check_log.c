@@ -4,12 +4,7 @@
 
 #include <string.h>
 
-/* A name that is too long is not loaded: its length tells. */
-#define LOG_SQL                                                                                    \
-	"SELECT ino, id, mount, kind, first, last,"                                                \
-	" iif(length(CAST(name AS BLOB)) > 255, zeroblob(256), name) FROM changelog"               \
-	" ORDER BY ino, id"
-/* Its columns. */
+/* A name that is too long is not loaded: its length tells. The columns of CHECK_LOG_SQL. */
 enum { INO, ID, MOUNT, KIND, FIRST, LAST, NAME };
 
 static bool is_null(const struct cursor *c, int column)
@@ -34,8 +29,7 @@ static bool valid_name(const struct cursor *c)
 	return class == (sq_is_text(name, len) ? SQLITE_TEXT : SQLITE_BLOB);
 }
 
-/* What is wrong with the row; NULL: nothing. */
-static const char *judge(const struct cursor *c)
+const char *check_log_row(const struct cursor *c)
 {
 	int64_t kind = cursor_int(c, KIND);
 	if (cursor_int(c, ID) < 1 || cursor_int(c, ID) > SQ_LOG_ID_MAX)
@@ -58,9 +52,9 @@ static const char *judge(const struct cursor *c)
 int check_changelog(struct check *k)
 {
 	struct cursor c;
-	int r = cursor_open(k, LOG_SQL, false, &c);
+	int r = cursor_open(k, CHECK_LOG_SQL, false, &c);
 	while (r == 0 && c.row) {
-		const char *what = judge(&c);
+		const char *what = check_log_row(&c);
 		if (what)
 			check_fault(k, 0, -1, "row %lld of the change log: %s",
 				(long long)cursor_int(&c, ID), what);

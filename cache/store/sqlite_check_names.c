@@ -13,7 +13,7 @@ static_assert(S_IFDIR == 16384, "the type of directories, as SQL has it");
 
 /* -- the rows alone --------------------------------------------------------------------------- */
 
-static bool valid_name(const char *name, size_t len)
+bool check_name_valid(const char *name, size_t len)
 {
 	if (!name || len == 0 || len > STORE_NAME_MAX)
 		return false;
@@ -28,7 +28,7 @@ static void judge_name(struct check *k, const struct cursor *c)
 	int class = sqlite3_column_type(c->st, 1);
 	const char *name = sqlite3_column_blob(c->st, 1);
 	size_t len = (size_t)sqlite3_column_bytes(c->st, 1);
-	if ((class != SQLITE_TEXT && class != SQLITE_BLOB) || !valid_name(name, len))
+	if ((class != SQLITE_TEXT && class != SQLITE_BLOB) || !check_name_valid(name, len))
 		check_fault(k, c->ino, -1,
 			"has an entry with an invalid name of %lld bytes, for inode %lld",
 			(long long)cursor_int(c, 2), (long long)cursor_int(c, 3));

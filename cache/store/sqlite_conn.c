@@ -27,10 +27,9 @@ int sq_errno(int rc)
 		return -ENOSPC;
 	case SQLITE_READONLY:
 		return -EROFS;
-	case SQLITE_TOOBIG:
-		return -EFBIG;
 	case SQLITE_IOERR:
 		return rc == SQLITE_IOERR_NOMEM ? -ENOMEM : -EIO;
+	case SQLITE_TOOBIG: /* a row that a damaged file has: see LENGTH_MAX */
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
@@ -110,6 +109,28 @@ int sq_no_code(sqlite3 *db)
 	return rc;
 }
 
+/*
+ * No row of a store comes near to this, nor does any SQL; those that a damaged file may have are
+ * not to be loaded. (What is longer is deleted and overwritten all the same.)
+ */
+#define LENGTH_MAX (1 << 20)
+
+/*
+ * Pages of a damaged database may lead to themselves, so that a query for a row that is not there
+ * never comes to an end. A transaction of ours takes a few thousand steps of SQLite's virtual
+ * machine, and one that looks at all names 10 for each; so one that takes 2 * 10^9 is interrupted.
+ */
+#define TICK_STEPS 1000000
+#define TICKS_MAX 2000
+
+static int on_tick(void *conn)
+{
+	struct sq_conn *c = conn;
+	if (sqlite3_get_autocommit(c->db))
+		c->ticks = 0; /* the keeper's, or what is done once */
+	return ++c->ticks > TICKS_MAX;
+}
+
 /* What holds for every connection: nothing in the file may run code of ours, cells are checked
  * before they are trusted, deleted bytes are not overwritten (Debian's default), and nobody but
  * the keeper checkpoints. */
@@ -128,6 +149,7 @@ static int configure(sqlite3 *db)
 	static const char page_cache[] = "PRAGMA cache_size = -1024";
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
 	int rc = sq_no_code(db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
@@ -170,6 +192,7 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 	if (r == 0) {
 		c->busy_timeout_ns = s->busy_timeout_ms * INT64_C(1000000);
 		sqlite3_busy_handler(c->db, sq_busy, c);
+		sqlite3_progress_handler(c->db, TICK_STEPS, on_tick, c);
 		r = configure(c->db);
 	}
 	if (r == 0)
@@ -228,6 +251,8 @@ static int bind_one(sqlite3_stmt *st, int n, char kind, va_list *args)
 sqlite3_stmt *sq_query(struct sq_conn *c, enum sq_statement which, const char *format, ...)
 {
 	sqlite3_stmt *st = c->statement[which];
+	if (which == SQ_BEGIN || which == SQ_BEGIN_IMMEDIATE)
+		c->ticks = 0;
 	if (!st) {
 		if (sqlite3_prepare_v3(c->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
 			    &st, NULL) != SQLITE_OK)

@@ -26,6 +26,11 @@ static uint32_t column_type(sqlite3_stmt *st, int column, int *r)
 	return (uint32_t)type;
 }
 
+static bool is(const char *name, size_t len, const char *what)
+{
+	return len == strlen(what) && memcmp(name, what, len) == 0;
+}
+
 /* A column that holds a name. The memory goes with the row. */
 static struct change_name column_name(sqlite3_stmt *st, int column, int *r)
 {
@@ -38,6 +43,8 @@ static struct change_name column_name(sqlite3_stmt *st, int column, int *r)
 		*r = -EIO;
 	if (!name.bytes || name.len == 0 || name.len > STORE_NAME_MAX ||
 		memchr(name.bytes, '/', name.len) || memchr(name.bytes, '\0', name.len))
+		*r = -EIO;
+	else if (is(name.bytes, name.len, ".") || is(name.bytes, name.len, ".."))
 		*r = -EIO;
 	return name;
 }
@@ -57,11 +64,6 @@ int sq_dentry_find(
 	if (r == 1)
 		*ret = d;
 	return r;
-}
-
-static bool is(const char *name, size_t len, const char *what)
-{
-	return len == strlen(what) && memcmp(name, what, len) == 0;
 }
 
 int sq_dir_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
@@ -225,6 +227,9 @@ static int list(struct sq_conn *c, uint64_t dir, uint64_t after, bool with_attr,
 		struct store_entry e = {0};
 		struct sq_inode i = {0};
 		r = entry_columns(st, &e);
+		if (r == 0 && e.id <= after) /* in a damaged file there may be no end to them */
+			r = -EIO;
+		after = e.id;
 		if (r == 0 && with_attr) {
 			r = sq_inode_columns(st, 4, &i);
 			i.attr.ino = e.ino;

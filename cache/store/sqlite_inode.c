@@ -5,18 +5,27 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+/* A column of at most 32 bits: a greater value must not become another one. */
+static uint32_t column_u32(sqlite3_stmt *st, int column, int *r)
+{
+	uint64_t v = sq_column_u64(st, column, r);
+	if (v > UINT32_MAX)
+		*r = -EIO;
+	return (uint32_t)v;
+}
+
 int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret)
 {
 	int r = 0;
 	struct store_attr *a = &ret->attr;
-	a->mode = (uint32_t)sq_column_u64(st, column++, &r);
-	a->uid = (uint32_t)sq_column_u64(st, column++, &r);
-	a->gid = (uint32_t)sq_column_u64(st, column++, &r);
-	a->nlink = (uint32_t)sq_column_u64(st, column++, &r);
+	a->mode = column_u32(st, column++, &r);
+	a->uid = column_u32(st, column++, &r);
+	a->gid = column_u32(st, column++, &r);
+	a->nlink = column_u32(st, column++, &r);
 	a->size = sq_column_u64(st, column++, &r);
 	ret->stored = sq_column_u64(st, column++, &r);
 	ret->reserved = sq_column_u64(st, column++, &r);
-	a->rdev = (uint32_t)sq_column_u64(st, column++, &r);
+	a->rdev = column_u32(st, column++, &r);
 	a->atime = sqlite3_column_int64(st, column++);
 	a->mtime = sqlite3_column_int64(st, column++);
 	a->ctime = sqlite3_column_int64(st, column++);
@@ -26,9 +35,14 @@ int sq_inode_columns(sqlite3_stmt *st, int column, struct sq_inode *ret)
 	a->ttl = sqlite3_column_type(st, column) == SQLITE_NULL ? STORE_TTL_DEFAULT
 								: sqlite3_column_int64(st, column);
 	column++;
-	a->flags = (uint32_t)sq_column_u64(st, column, &r);
+	a->flags = column_u32(st, column, &r);
 	a->blocks = ret->stored + ret->reserved;
 	if (S_ISREG(a->mode) && a->size > STORE_FILE_MAX)
+		r = -EIO;
+	if (a->ttl < 0 && a->ttl != STORE_TTL_DEFAULT)
+		r = -EIO;
+	/* It only grows, and must stay a number that can be stored. */
+	if (a->version > SQ_VERSION_MAX)
 		r = -EIO;
 	return r;
 }
@@ -69,6 +83,8 @@ int sq_file_load(struct sq_conn *c, uint64_t ino, struct sq_inode *ret)
 int sq_inode_save(struct sq_conn *c, struct sq_inode *i)
 {
 	struct store_attr *a = &i->attr;
+	if (a->version >= SQ_VERSION_MAX)
+		return -EIO;
 	a->version++;
 	a->blocks = i->stored + i->reserved;
 	sqlite3_stmt *st = sq_query(c, SQ_INODE_PUT, "uuuuuuuuiiiuunu", a->ino, (uint64_t)a->mode,
@@ -85,6 +101,8 @@ int sq_inode_save(struct sq_conn *c, struct sq_inode *i)
 
 int sq_inode_save_data(struct sq_conn *c, struct sq_inode *i)
 {
+	if (i->attr.version >= SQ_VERSION_MAX)
+		return -EIO;
 	i->attr.version++;
 	i->attr.blocks = i->stored + i->reserved;
 	return sq_batch_hold(c, i);

@@ -30,6 +30,7 @@
  *	sqlite_dir.c         reading names
  *	sqlite_xattr.c       extended attributes
  *	sqlite_check*.c      verifying all of it
+ *	sqlite_repair*.c     mending it
  */
 #pragma once
 
@@ -73,6 +74,7 @@ struct sq_conn {
 	int64_t busy_timeout_ns;
 	int64_t busy_until; /* not to wait for others past that, sq_now(); 0: a timeout each time */
 	int64_t deadline;   /* of the wait that is under way */
+	unsigned ticks;	    /* in the transaction: see on_tick() */
 	struct sq_batch batch;
 };
 
@@ -82,6 +84,7 @@ struct sq_conn {
  * 100 days of 1,000 new records a second.
  */
 #define SQ_BLOCK_BITS 30
+#define SQ_VERSION_MAX ((uint64_t)1 << 62)
 #define SQ_INO_MAX (((uint64_t)1 << (63 - SQ_BLOCK_BITS)) - 1)
 static inline int64_t sq_key(uint64_t ino, uint64_t block)
 {
@@ -317,6 +320,9 @@ void sq_readers_close(struct sqlite_store *s) NONNULL(1);
 
 /* -- sqlite_schema.c ----------------------------------------------------------------------- */
 
+/* "rcfs", at offset 68 of the file; file(1) and every SQLite client can read it. */
+#define SQ_APPLICATION_ID 0x72636673
+
 /* The format of a store: one higher for each change that an older recordfs could not cope with. */
 #define SQ_FORMAT 2
 #define SQ_FORMAT_1 1
@@ -332,6 +338,11 @@ int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_si
  * somebody else was first, and what is there now is left alone. */
 int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_CHECK NONNULL(1, 3);
 
+/* Flushes the directory that `path` is in. */
+int sq_sync_directory_of(const char *path) MUST_CHECK NONNULL(1);
+/* The file, and what SQLite may have left beside it. */
+void sq_remove_database(const char *path) NONNULL(1);
+
 /* The n-th statement that makes the schema of a store; NULL: no more. */
 const char *sq_schema(size_t n) MUST_CHECK;
 
@@ -339,6 +350,9 @@ const char *sq_schema(size_t n) MUST_CHECK;
 int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
 
 /* -- sqlite_upgrade.c ---------------------------------------------------------------------- */
+
+/* Is it a store at all? -EPROTO. */
+int sq_verify_application(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
 
 /* Is the store of our format, not an older one? -EPROTONOSUPPORT. */
 int sq_verify_format(struct sq_conn *c, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);

@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* "rcfs", at offset 68 of the file; file(1) and every SQLite client can read it. */
-#define APPLICATION_ID 0x72636673
 /* Why this page size: docs/measurements.md. */
 #define PAGE_SIZE 4096
 
@@ -106,7 +104,7 @@ int sq_recognise(const char *path, enum sq_format *ret, char *why, size_t why_si
 			path);
 		return -EPROTO;
 	}
-	if (big_endian(header + 68) != APPLICATION_ID) {
+	if (big_endian(header + 68) != SQ_APPLICATION_ID) {
 		snprintf(why, why_size,
 			"%s: a SQLite database, but not a recordfs store; name another file", path);
 		return -EPROTO;
@@ -185,7 +183,7 @@ static int build(sqlite3 *db)
 	snprintf(pragmas, sizeof pragmas,
 		"PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;"
 		"PRAGMA application_id = %d; PRAGMA user_version = %d; BEGIN IMMEDIATE",
-		PAGE_SIZE, APPLICATION_ID, SQ_FORMAT);
+		PAGE_SIZE, SQ_APPLICATION_ID, SQ_FORMAT);
 	int rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
 	for (size_t i = 0; rc == SQLITE_OK && sq_schema(i); i++)
 		rc = sqlite3_exec(db, sq_schema(i), NULL, NULL, NULL);
@@ -199,7 +197,7 @@ static int build(sqlite3 *db)
 	return r;
 }
 
-static int sync_directory_of(const char *path)
+int sq_sync_directory_of(const char *path)
 {
 	char *copy = strdup(path);
 	if (!copy)
@@ -218,7 +216,7 @@ static int sync_directory_of(const char *path)
 
 /* A file that SQLite may have left beside another one, after a crash, must not be taken for one of
  * the next. */
-static void remove_database(const char *path)
+void sq_remove_database(const char *path)
 {
 	static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
@@ -287,7 +285,7 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 	if (!temporary)
 		return -ENOMEM;
 	sqlite3 *db = NULL;
-	remove_database(temporary);
+	sq_remove_database(temporary);
 	int r = make_empty(temporary);
 	if (r == 0)
 		r = sq_errno(sqlite3_open_v2(
@@ -304,9 +302,9 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 		made = r == 1;
 	}
 	if (!made)
-		remove_database(temporary);
+		sq_remove_database(temporary);
 	if (r >= 0)
-		r = sync_directory_of(path);
+		r = sq_sync_directory_of(path);
 	if (r < 0)
 		snprintf(why, why_size, "%s: cannot create the store: %s", path, strerror(-r));
 	sqlite3_free(temporary);

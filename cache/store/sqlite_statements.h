@@ -90,10 +90,9 @@
 	X(SQ_HOLE_PUT, "INSERT OR REPLACE INTO hole(key, count, reserved) VALUES(?1, ?2, ?3)")     \
 	X(SQ_HOLE_DELETE, "DELETE FROM hole WHERE key = ?1")                                       \
 	X(SQ_DENTRY_GET, "SELECT ino, type, id FROM dentry WHERE parent = ?1 AND name = ?2")       \
-	X(SQ_DENTRY_NEW,                                                                           \
-		"INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"           \
-		" max(version, coalesce((SELECT max(id) FROM dentry WHERE parent = ?1), 0)"        \
-		" + 1) FROM inode WHERE ino = ?1), ?3, ?4)")                                       \
+	X(SQ_DENTRY_NEW, "INSERT INTO dentry(parent, name, id, ino, type) VALUES(?1, ?2, (SELECT"  \
+			 " max(version, coalesce((SELECT max(id) FROM dentry WHERE parent = ?1"    \
+			 " AND id < 1 << 62), 0) + 1) FROM inode WHERE ino = ?1), ?3, ?4)")        \
 	X(SQ_DENTRY_SET, "UPDATE dentry SET ino = ?3, type = ?4 WHERE parent = ?1 AND name = ?2")  \
 	X(SQ_DENTRY_RENAME, "UPDATE dentry SET name = ?3 WHERE parent = ?1 AND name = ?2")         \
 	X(SQ_DENTRY_DELETE, "DELETE FROM dentry WHERE parent = ?1 AND name = ?2")                  \

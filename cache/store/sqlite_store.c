@@ -180,14 +180,19 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	return s;
 }
 
-/* Is there a log beside the file, with something in it? */
-static bool has_log(const struct sqlite_store *s)
+/* Is there a file beside `path`, with something in it? */
+static bool has_beside(const char *path, const char *suffix)
 {
 	struct stat st;
-	char *log = sqlite3_mprintf("%s-wal", s->path);
-	bool there = !log || (stat(log, &st) == 0 && st.st_size > 0);
-	sqlite3_free(log);
+	char *name = sqlite3_mprintf("%s%s", path, suffix);
+	bool there = !name || (stat(name, &st) == 0 && st.st_size > 0);
+	sqlite3_free(name);
 	return there;
+}
+
+static bool has_log(const struct sqlite_store *s)
+{
+	return has_beside(s->path, "-wal");
 }
 
 /* The first connection; a store on a read-only filesystem has no room for SQLite's locks, and needs
@@ -196,6 +201,8 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 {
 	int64_t page_size = 0;
 	int r = sq_conn_open(s, &s->writer);
+	if (r == 0)
+		r = sq_verify_application(s->writer, why, why_size);
 	if (r == 0 && !s->readonly)
 		r = sq_upgrade(s->writer, why, why_size);
 	if (r == 0)
@@ -270,6 +277,26 @@ static int start(struct sqlite_store *s)
 	return r;
 }
 
+/*
+ * SQLite would take what is left of a store that is not there any more for a part of the one that
+ * is made in its place. But when others are just making one, it is theirs: then it is there by now.
+ */
+static int refuse_leftovers(const char *path, enum sq_format *format, char *why, size_t why_size)
+{
+	bool log = has_beside(path, "-wal");
+	if (!log && !has_beside(path, "-journal"))
+		return 0;
+	int r = sq_recognise(path, format, why, why_size);
+	if (r < 0 || *format == SQ_FORMAT_OURS || *format == SQ_FORMAT_OLD)
+		return r;
+	snprintf(why, why_size,
+		"%s: %s, but %s%s beside it is left of a store; bring that back, or move the log"
+		" away",
+		path, *format == SQ_FORMAT_EMPTY ? "an empty file" : "there is no such file", path,
+		log ? "-wal" : "-journal");
+	return -EPROTO;
+}
+
 /* What is at `path`, made if need be. 1: it was made. */
 static int find_or_make(const char *path, bool readonly, char *why, size_t why_size)
 {
@@ -281,7 +308,19 @@ static int find_or_make(const char *path, bool readonly, char *why, size_t why_s
 		snprintf(why, why_size, "%s: there is no store to mount read-only", path);
 		return -ENOENT;
 	}
+	r = refuse_leftovers(path, &format, why, why_size);
+	if (r < 0 || format == SQ_FORMAT_OURS || format == SQ_FORMAT_OLD)
+		return r;
 	return sq_create(path, format == SQ_FORMAT_EMPTY, why, why_size);
+}
+
+/* What is refused is left as it is: the last one to close a store would else move the log into it.
+ */
+static void give_up(struct sqlite_store *s)
+{
+	if (s->writer)
+		(void)sqlite3_db_config(s->writer->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	free_store(s);
 }
 
 static int open_at(const struct sqlite_config *cfg, char *path, bool made, struct store **ret,
@@ -304,7 +343,7 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 	if (r == 0)
 		*ret = &s->store;
 	else
-		free_store(s);
+		give_up(s);
 	return r;
 }
 

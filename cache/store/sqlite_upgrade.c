@@ -30,14 +30,31 @@ static const char after[] =
 	"INSERT INTO mount SELECT id, boot, pid, started, since, 0 FROM mount_1;"
 	"DROP TABLE mount_1;";
 
-static int user_version(struct sq_conn *c, int64_t *ret)
+static int ask(struct sq_conn *c, const char *pragma, int64_t *ret)
 {
 	sqlite3_stmt *st = NULL;
-	int r = sq_errno(sqlite3_prepare_v2(c->db, "PRAGMA user_version", -1, &st, NULL));
+	int r = sq_errno(sqlite3_prepare_v2(c->db, pragma, -1, &st, NULL));
 	if (r == 0)
 		r = sq_scalar(st, ret);
 	sqlite3_finalize(st);
 	return r;
+}
+
+static int user_version(struct sq_conn *c, int64_t *ret)
+{
+	return ask(c, "PRAGMA user_version", ret);
+}
+
+/* sq_recognise() has read the file alone: what is in the log may say otherwise. */
+int sq_verify_application(struct sq_conn *c, char *why, size_t why_size)
+{
+	int64_t id = 0;
+	if (ask(c, "PRAGMA application_id", &id) < 0 || id == SQ_APPLICATION_ID)
+		return 0; /* as below */
+	snprintf(why, why_size,
+		"%s: a SQLite database, but not a recordfs store; name another file",
+		sqlite3_db_filename(c->db, "main"));
+	return -EPROTO;
 }
 
 int sq_verify_format(struct sq_conn *c, char *why, size_t why_size)
@@ -47,8 +64,11 @@ int sq_verify_format(struct sq_conn *c, char *why, size_t why_size)
 	if (user_version(c, &format) < 0 || format == SQ_FORMAT)
 		return 0;
 	snprintf(why, why_size,
-		"%s: store format %lld is older than this recordfs (format %d); mount it once for"
-		" writing, which converts it",
+		format == SQ_FORMAT_1
+			? "%s: store format %lld is older than this recordfs (format %d); mount it"
+			  " once for writing, which converts it"
+			: "%s: store format %lld is not that of this recordfs (format %d); use a"
+			  " matching one",
 		sqlite3_db_filename(c->db, "main"), (long long)format, SQ_FORMAT);
 	return -EPROTONOSUPPORT;
 }
