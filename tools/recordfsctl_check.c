@@ -1,6 +1,6 @@
 /* recordfsctl check STORE */
 
-#include "cache/store/sqlite_check.h"
+#include "cache/store/sqlite_repair.h"
 #include "recordfsctl.h"
 
 #include <getopt.h>
@@ -14,6 +14,8 @@
 struct screen {
 	bool terminal;
 	bool dirty;
+	const char *prefix; /* of the lines about faults */
+	const char *doing;  /* "checking" */
 	char last[80];
 };
 
@@ -50,10 +52,10 @@ static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t t
 	if (!s->terminal)
 		return !interrupted;
 	if (total && done)
-		snprintf(line, sizeof line, "checking %s: %" PRIu64 " %%", step,
+		snprintf(line, sizeof line, "%s %s: %" PRIu64 " %%", s->doing, step,
 			(done < total ? done : total) * 100 / total);
 	else
-		snprintf(line, sizeof line, "checking %s", step);
+		snprintf(line, sizeof line, "%s %s", s->doing, step);
 	if (strcmp(line, s->last) != 0) {
 		fprintf(stderr, "\r\033[K%s", line);
 		fflush(stderr);
@@ -63,9 +65,10 @@ static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t t
 	return !interrupted;
 }
 
-static void show_fault(void *arg, const struct sqlite_check_fault *f)
+static void show(struct screen *s, const char *prefix, const struct sqlite_check_fault *f)
 {
-	wipe(arg);
+	wipe(s);
+	fputs(prefix, stdout);
 	if (f->path) {
 		print_path(stdout, f->path);
 		fputs(": ", stdout);
@@ -78,6 +81,17 @@ static void show_fault(void *arg, const struct sqlite_check_fault *f)
 		printf(", offset %" PRId64, f->offset);
 	printf(": %s\n", f->what);
 	fflush(stdout);
+}
+
+static void show_fault(void *arg, const struct sqlite_check_fault *f)
+{
+	struct screen *s = arg;
+	show(s, s->prefix, f);
+}
+
+static void show_mended(void *arg, const struct sqlite_check_fault *done)
+{
+	show(arg, "mended: ", done);
 }
 
 static void show_summary(const char *path, const struct sqlite_check_summary *sum)
@@ -96,12 +110,36 @@ static void show_summary(const char *path, const struct sqlite_check_summary *su
 		printf(": %s %s\n", number(sum->faults, a), sum->faults == 1 ? "fault" : "faults");
 }
 
-static int check(const char *path)
+/* A store that the check has found faults in. */
+static int repair(const char *path, struct screen *screen, struct sqlite_check_handler *handler)
 {
-	struct screen screen = {.terminal = isatty(STDERR_FILENO)};
+	struct sqlite_repair_summary sum;
+	char why[SQLITE_STORE_WHY], n[NUMBER_SIZE];
+	screen->doing = "repairing";
+	screen->prefix = "not mended: ";
+	int r = sqlite_repair(path, handler, &sum, why, sizeof why);
+	wipe(screen);
+	if (r < 0)
+		return complain("%s", why);
+	print_path(stdout, path);
+	printf(": mended %s times", number(sum.mended, n));
+	if (sum.damaged[0]) {
+		fputs("; the damaged store is now ", stdout);
+		print_path(stdout, sum.damaged);
+	}
+	putchar('\n');
+	show_summary(path, &sum.check);
+	return sum.check.faults == 0 ? DONE : FAILED;
+}
+
+static int check(const char *path, bool mend)
+{
+	struct screen screen = {
+		.terminal = isatty(STDERR_FILENO), .prefix = "", .doing = "checking"};
 	struct sqlite_check_handler handler = {
 		.fault = show_fault,
 		.progress = show_progress,
+		.mended = show_mended,
 		.arg = &screen,
 	};
 	struct sqlite_check_summary sum;
@@ -112,19 +150,25 @@ static int check(const char *path)
 	if (r < 0)
 		return complain("%s", why);
 	show_summary(path, &sum);
-	return sum.faults == 0 ? DONE : FAILED;
+	if (sum.faults == 0)
+		return DONE;
+	return mend ? repair(path, &screen, &handler) : FAILED;
 }
 
 int ctl_check(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"repair", no_argument, NULL, 'r'}, {0}};
+	bool mend = false;
 	int option;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("check");
-		return misused_option();
+		if (option != 'r')
+			return misused_option();
+		mend = true;
 	}
 	if (argc - optind != 1)
 		return misused("check: name one STORE");
-	return check(argv[optind]);
+	return check(argv[optind], mend);
 }
