@@ -189,6 +189,8 @@ struct finding {
 static void note_fault(void *arg, const struct sqlite_check_fault *f)
 {
 	struct finding *found = arg;
+	if (getenv("RFS_KEEP"))
+		fprintf(stderr, "fault: inode %lld: %s\n", (long long)f->ino, f->what);
 	found->mismatches += strcmp(f->what, "checksum does not match") == 0 ||
 			     strstr(f->what, "blocks are missing") != NULL;
 	if (found->faults++ == 0)
@@ -356,6 +358,9 @@ bool hostile_run(const uint8_t *input, size_t size, char *why)
 	struct hostile_file db = hostile_load(hostile_path, "");
 	struct hostile_file wal = hostile_load(hostile_path, "-wal");
 	if (getenv("RFS_KEEP")) { /* to be looked at */
+		int log = open_file(getenv("RFS_KEEP"), "-wal", O_WRONLY | O_TRUNC);
+		if (log >= 0)
+			close(log);
 		hostile_save(getenv("RFS_KEEP"), "", &db);
 		hostile_save(getenv("RFS_KEEP"), "-wal", &wal);
 	}

@@ -244,6 +244,8 @@ static void finds_faults_of_the_whole(void **state)
 {
 	(void)state;
 	static const struct damage damages[] = {
+		{"PRAGMA ignore_check_constraints = ON; UPDATE store SET id = 2",
+			"id of the store's row is 2", NULL, -1},
 		{"UPDATE store SET next_ino = 3", "the next inode to be is 3", NULL, -1},
 		{"UPDATE store SET next_ino = 1 << 40", "the next inode to be is", NULL, -1},
 		{"UPDATE store SET block_size = 512", "block size is 512", NULL, -1},

@@ -90,6 +90,9 @@ static const struct mend {
 	/* The size, where as many blocks are there as should be. */
 	{SET("file", "size = -1"),
 		"SELECT size = 40 * 4096 - 100 FROM inode WHERE ino = " INO("file"), 0},
+	{SET("heir", "size = -1"), "SELECT size = 0 FROM inode WHERE ino = " INO("heir"), 0},
+	{"PRAGMA ignore_check_constraints = ON; UPDATE store SET id = 2",
+		"SELECT id = 1 FROM store", 0},
 	{SET("file", "size = 10"),
 		"SELECT size = 40 * 4096 - 100 FROM inode WHERE ino = " INO("file"), 0},
 	{SET("file", "size = 1 << 40"),

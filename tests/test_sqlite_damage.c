@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLOCKS 512u /* what one read may ask for */
 
@@ -103,6 +104,62 @@ static void test_counts_too_low(void **state)
 	assert_int_equal(store_getattr(f->store, ino, &attr), -ESTALE);
 }
 
+/* A hole longer than any file: cutting it must not reach into the keys of another inode. */
+static void test_hole_without_end(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t inos[2] = {store_file_create(f, "even"), store_file_create(f, "odd")};
+	for (int i = 0; i < 2; i++) {
+		struct change grow = {.kind = CHANGE_SETATTR,
+			.now = 3,
+			.setattr = {.ino = inos[i], .mask = STORE_SET_SIZE, .size = 40960}};
+		assert_int_equal(store_apply_one(f->store, &grow, true), 0);
+	}
+	store_file_close(f);
+	store_file_sql(f, "UPDATE hole SET count = 1 << 40");
+	store_file_open(f);
+	static const char *const names[] = {"even", "odd"};
+	for (int i = 0; i < 2; i++) {
+		struct change unlink = {.kind = CHANGE_UNLINK,
+			.now = 4,
+			.unlink = {.parent = STORE_ROOT_INO,
+				.name = {.bytes = names[i], .len = strlen(names[i])}}};
+		struct change reap = {.kind = CHANGE_REAP, .now = 5, .reap = {.ino = inos[i]}};
+		assert_int_equal(inos[i] % 2, i);
+		assert_int_equal(store_apply_one(f->store, &unlink, true), 0);
+		alarm(20); /* it may go on for ever */
+		assert_int_equal(store_apply_one(f->store, &reap, true), 0);
+		alarm(0);
+		store_file_close(f);
+		store_file_sql(
+			f, i == 0 ? "CREATE TEMP TABLE one(n CHECK(n = 1)); INSERT INTO one SELECT"
+				    " count(*) FROM hole WHERE count = 1 << 40"
+				  : "CREATE TEMP TABLE none(n CHECK(n = 0));"
+				    "INSERT INTO none SELECT count(*) FROM hole");
+		store_file_open(f);
+	}
+}
+
+/* Numbers past 32 bits are errors, and not what is left of them. */
+static void test_numbers_too_large(void **state)
+{
+	struct store_file *f = *state;
+	static const char *const columns[] = {"mode", "uid", "gid", "nlink", "rdev"};
+	uint64_t ino = store_file_create(f, "record");
+	struct store_attr attr;
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		char sql[96];
+		snprintf(sql, sizeof sql, "UPDATE inode SET %s = %s + (1 << 32) WHERE ino > 1",
+			columns[i], columns[i]);
+		store_file_sql(f, sql);
+		assert_int_equal(store_getattr(f->store, ino, &attr), -EIO);
+		snprintf(sql, sizeof sql, "UPDATE inode SET %s = %s - (1 << 32) WHERE ino > 1",
+			columns[i], columns[i]);
+		store_file_sql(f, sql);
+		assert_int_equal(store_getattr(f->store, ino, &attr), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +171,10 @@ int main(void)
 			test_row_past_the_end, store_file_setup, store_file_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_counts_too_low, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_hole_without_end, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_numbers_too_large, store_file_setup, store_file_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,10 @@ static int check_schema(struct check *k)
 static void judge_store_row(struct check *k, const struct cursor *c)
 {
 	int64_t block_size = cursor_int(c, 1), next_ino = cursor_int(c, 2), last = cursor_int(c, 3);
+	/* SQLite forgets about CHECK constraints where it opens a file for reading only. */
+	if (cursor_int(c, 4) != 1)
+		check_fault(k, 0, -1, "the id of the store's row is %lld, it must be 1",
+			(long long)cursor_int(c, 4));
 	if (cursor_int(c, 0) != 16)
 		check_fault(k, 0, -1, "the store's uuid is %lld bytes long",
 			(long long)cursor_int(c, 0));
@@ -72,7 +76,7 @@ static int check_store_row(struct check *k)
 	int rows = 0;
 	int r = cursor_open(k,
 		"SELECT length(uuid), block_size, next_ino, (SELECT coalesce(max(ino), 0)"
-		" FROM inode) FROM store",
+		" FROM inode), id FROM store",
 		false, &c);
 	while (r == 0 && c.row) {
 		rows++;

@@ -31,11 +31,11 @@ struct parts {
 	struct repair *m;
 	int64_t ino;
 	int64_t size;	 /* as found, then as it will be */
+	bool data_lost;	 /* fewer blocks are there than the inode counts */
 	int64_t counted; /* blocks that the inode says are stored */
 	bool deleted;	 /* then it may lack blocks */
 	uint64_t eof;
 	uint64_t poisoned;
-	bool given_up; /* there are more lost blocks than POISON_MAX */
 };
 
 static void put_sum(unsigned char *p, uint64_t sum)
@@ -126,6 +126,21 @@ static int take_apart(struct parts *f)
 /* -- the size -----------------------------------------------------------------------------------
  */
 
+/* Nothing is left of what is between `end` and `size`. Was there anything? */
+static int64_t without_lost_end(const struct parts *f, int64_t size, int64_t end, int64_t stored)
+{
+	int64_t lost = f->counted > stored ? f->counted - stored : 0;
+	int64_t from = (int64_t)sq_blocks_of((uint64_t)end);
+	int64_t tail = (int64_t)sq_blocks_of((uint64_t)size) - from;
+	if (tail <= 0)
+		return size;
+	if (f->counted == stored)
+		return end;
+	/* No more than was counted can have been there. */
+	lost = lost < (int64_t)POISON_MAX ? lost : (int64_t)POISON_MAX;
+	return tail > (int64_t)POISON_MAX ? (from + lost) * STORE_BLOCK_SIZE : size;
+}
+
 static int choose_size(struct parts *f)
 {
 	int64_t data_end, sound_end, stored, hole_end;
@@ -150,13 +165,12 @@ static int choose_size(struct parts *f)
 		size = end;
 	else if (sound_end > size && all)
 		size = sound_end;
-	else if ((end + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE <
-			 (size + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE &&
-		 all && !f->deleted)
-		size = end;
+	else if (!f->deleted)
+		size = without_lost_end(f, size, end, stored);
 	if (size != f->size)
 		repair_tell(f->m, f->ino, "its size was %lld, and is %lld now, where its data ends",
 			(long long)f->size, (long long)size);
+	f->data_lost = stored < f->counted;
 	f->size = size;
 	f->eof = sq_blocks_of((uint64_t)size);
 	return 0;
@@ -230,10 +244,8 @@ static int poison(struct filling *g, uint64_t from, uint64_t to)
 	int r = 0;
 	if (f->deleted || from >= to)
 		return 0;
-	if (to - from > POISON_MAX - f->poisoned) {
-		f->given_up = true;
-		return 0;
-	}
+	if (to - from > POISON_MAX - f->poisoned)
+		return 0; /* too many: the check goes on telling of them */
 	f->poisoned += to - from;
 	for (uint64_t b = from; r == 0 && b < to; b++)
 		r = put_piece(f, g->put_piece, b, nothing, sizeof nothing, NULL, false);
@@ -306,6 +318,17 @@ static int put_together(struct parts *f)
 		from, to, from, to, from, from, (long long)f->size, (long long)f->ino);
 }
 
+/* Where data is lost, a hole that reaches over data, or past the end, must not make zeros of it. */
+static int distrust_holes(struct parts *f)
+{
+	if (!f->data_lost)
+		return 0;
+	return repair_run(f->m,
+		"DELETE FROM old_hole WHERE first + count > %lld OR EXISTS (SELECT 1 FROM piece"
+		" WHERE block BETWEEN first AND first + count - 1)",
+		(long long)f->eof);
+}
+
 /* -- files ------------------------------------------------------------------------------------- */
 
 static int mend_file(struct parts *f)
@@ -315,6 +338,8 @@ static int mend_file(struct parts *f)
 		r = choose_size(f);
 	if (r == 0)
 		r = cut_at_end(f);
+	if (r == 0)
+		r = distrust_holes(f);
 	if (r == 0)
 		r = fill_gaps(f);
 	if (r == 0)
@@ -401,6 +426,9 @@ int repair_data(struct repair *m)
 		"CREATE TEMP TABLE new_hole(first INTEGER PRIMARY KEY, count, reserved)");
 	if (r == 0)
 		r = find_files(m);
+	if (r == 0) /* of these, check_data() does not speak */
+		r = repair_run(m, "INSERT OR IGNORE INTO bad_file SELECT ino FROM inode"
+				  " WHERE mode & 61440 = 32768 AND size NOT BETWEEN 0 AND 1 << 42");
 	if (r < 0)
 		return r;
 	CLEANUP(repair_done) sqlite3_stmt *files = repair_query(m, "SELECT ino FROM bad_file");
