@@ -118,8 +118,9 @@ static void note(struct walk *w, int r, const char *what, uint64_t ino)
 
 enum likeness { LIKE, HOLE_FOR_DATA, UNLIKE };
 
-/* Is block `at` of the inode as one of the versions had it? */
-static enum likeness compare(uint64_t ino, uint64_t at, const struct block *b)
+/* Is block `at` of the inode as one of the versions had it? Where a file ends by its (damaged) size
+ * the rest of a block is cut off. */
+static enum likeness compare(uint64_t ino, uint64_t at, const struct block *b, bool is_cut)
 {
 	static const uint8_t zeros[STORE_BLOCK_SIZE];
 	bool seen = false;
@@ -131,8 +132,8 @@ static enum likeness compare(uint64_t ino, uint64_t at, const struct block *b)
 		seen = true;
 		if (b->len == 0 ? v->hole[at]
 				: memcmp(was, b->data, b->len) == 0 &&
-					  memcmp(was + b->len, zeros, STORE_BLOCK_SIZE - b->len) ==
-						  0)
+					  (is_cut || memcmp(was + b->len, zeros,
+							     STORE_BLOCK_SIZE - b->len) == 0))
 			return LIKE;
 	}
 	if (b->len == 0)
@@ -149,10 +150,11 @@ static bool is_touched(uint64_t ino)
 	return true;
 }
 
-static void check_block(struct walk *w, uint64_t ino, uint64_t at, const struct block *b)
+static void check_block(
+	struct walk *w, uint64_t ino, uint64_t size, uint64_t at, const struct block *b)
 {
 	struct store_block_info info = {0};
-	enum likeness like = compare(ino, at, b);
+	enum likeness like = compare(ino, at, b, at * STORE_BLOCK_SIZE + b->len == size);
 	if (like == LIKE || (w->changed && is_touched(ino)))
 		return;
 	if (like == HOLE_FOR_DATA) {
@@ -166,6 +168,11 @@ static void check_block(struct walk *w, uint64_t ino, uint64_t at, const struct 
 		(unsigned long long)at, (unsigned long long)ino);
 }
 
+static bool is_like(uint64_t ino, uint64_t size, uint64_t at, const struct block *b)
+{
+	return compare(ino, at, b, at * STORE_BLOCK_SIZE + b->len == size) == LIKE;
+}
+
 static void read_file(struct walk *w, uint64_t ino, uint64_t size)
 {
 	uint64_t blocks = (size + STORE_BLOCK_SIZE - 1) / STORE_BLOCK_SIZE, offset;
@@ -175,7 +182,7 @@ static void read_file(struct walk *w, uint64_t ino, uint64_t size)
 		int r = store_read(w->s, ino, b, step, &span);
 		note(w, r, "read", ino);
 		for (uint32_t i = 0; r == 0 && i < span.count; i++)
-			check_block(w, ino, span.first + i, span.blocks[i]);
+			check_block(w, ino, span.attr.size, span.first + i, span.blocks[i]);
 		if (r == 0)
 			store_span_release(&span);
 	}
@@ -184,9 +191,9 @@ static void read_file(struct walk *w, uint64_t ino, uint64_t size)
 		if (store_read(w->s, ino, b, 1, &span) < 0)
 			continue;
 		for (uint32_t i = 0; i < span.count; i++)
-			check_block(w, ino, span.first + i, span.blocks[i]);
+			check_block(w, ino, span.attr.size, span.first + i, span.blocks[i]);
 		if (span.first <= b && b < span.first + span.count &&
-			compare(ino, b, span.blocks[b - span.first]) == LIKE)
+			is_like(ino, span.attr.size, b, span.blocks[b - span.first]))
 			w->seen->blocks++;
 		store_span_release(&span);
 	}

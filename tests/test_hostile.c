@@ -136,7 +136,10 @@ static void keeps_its_promises(void **state)
 {
 	(void)state;
 	const char *given = getenv("RFS_SEED"), *is_long = getenv("RFS_LONG");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 100000;
+	/* The everyday run is the same each time, so that it says something about a change. */
+	uint64_t seed = is_long && *is_long ? (uint64_t)time(NULL) * 100000 : 1;
+	if (given)
+		seed = strtoull(given, NULL, 0);
 	unsigned n = is_long && *is_long ? CASES_LONG : CASES;
 	const char *cases = getenv("RFS_CASES");
 	if (cases)
