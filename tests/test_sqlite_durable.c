@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LEN (3 * (size_t)STORE_BLOCK_SIZE)
 
@@ -94,6 +95,33 @@ static void test_settling_cannot_be_flushed(void **state)
 	assert_int_equal(stats.store_degraded, 1);
 }
 
+/* After a flush that failed the next one works, and has flushed nothing: so it is not to be asked
+ * until what is in doubt was settled, here once nobody reads the log any more. */
+static void test_failed_flush_is_not_retried(void **state)
+{
+	struct store_file *f = *state;
+	sqlite3 *reader = NULL;
+	store_file_close(f);
+	f->busy_timeout_ms = 50;
+	store_file_open(f);
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(sqlite3_open(f->path, &reader), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM inode", NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
+	fault_vfs_arm(FAULT_LOG_SYNC, 0, false, SQLITE_IOERR_FSYNC);
+	assert_int_equal(store_flush(f->store), -EIO);
+	assert_int_equal(fault_vfs_disarm(), 1);
+	assert_int_equal(store_flush(f->store), -EIO);
+	assert_int_equal(store_file_write(f, ino, 0, 'b', LEN, true), -EIO);
+	assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+	usleep(150000); /* it is not tried more often */
+	assert_int_equal(store_flush(f->store), 0);
+	assert_int_equal(store_file_first(f, ino), 'a');
+	assert_int_equal(store_file_write(f, ino, 0, 'c', LEN, true), 0);
+}
+
 static struct change write_change(uint64_t ino, const void *data, size_t len)
 {
 	return (struct change){
@@ -163,6 +191,7 @@ int main(void)
 		TEST(test_flush_without_effect_fails),
 		TEST(test_settled_for_good),
 		TEST(test_settling_cannot_be_flushed),
+		TEST(test_failed_flush_is_not_retried),
 		TEST(test_nothing_follows_the_unsettled),
 		TEST(test_busy_once),
 	};

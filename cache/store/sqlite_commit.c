@@ -24,10 +24,12 @@
  *                                         answered: see settle().
  *   somebody else writes for too long     all changes are refused, after one wait
  *
- * States of the store, all under the write lock:
+ * States of the store, all under the write lock, but that any thread may find a flush to fail:
  *   healthy    degraded == false
- *   degraded   a failed commit could not be settled. Changes are refused with EIO, reads go on.
- *              Each change (at most one in PROBE_INTERVAL) probes by settling again.
+ *   degraded   a flush of the log has failed, or a commit, and it was not settled yet, or could not
+ *              be. Changes and flushes are refused with EIO, reads go on, nothing of the log is
+ *              moved. Each change or flush begins by settling; after a failure of that at most
+ *              one in PROBE_INTERVAL.
  */
 
 #include "sqlite_internal.h"
@@ -99,16 +101,16 @@ void sq_rollback(struct sq_conn *c)
 static int settle(struct sqlite_store *s)
 {
 	int64_t now = sq_now();
-	if (s->degraded && now - s->probed < PROBE_INTERVAL_NS)
+	if (s->probed && now - s->probed < PROBE_INTERVAL_NS)
 		return -EIO;
-	s->degraded = true;
-	s->probed = now;
+	atomic_store(&s->degraded, true);
 	sq_rollback(s->writer);
-	int r = sq_log_anew(s, true, sq_deadline(s->writer));
+	int64_t until = sq_deadline(s->writer);
+	int r = sq_log_anew(s, true, until);
 	if (r == -EBUSY && atomic_load(&s->flushed) == atomic_load(&s->committed))
 		r = sq_log_touch(s, true);
-	s->degraded = r < 0;
-	atomic_store(&s->is_degraded, s->degraded);
+	s->probed = r < 0 ? now : 0;
+	atomic_store(&s->degraded, r < 0);
 	return r < 0 ? -EIO : 0;
 }
 
@@ -391,7 +393,7 @@ static void apply_retrying(
 	struct sqlite_store *s, struct change *const *changes, size_t n, bool durable, bool *stuck)
 {
 	bool began = false;
-	int r = s->degraded ? -EIO : attempt(s, changes, n, durable, &began);
+	int r = atomic_load(&s->degraded) ? -EIO : attempt(s, changes, n, durable, &began);
 	if (r == -ENOSPC && began && !*stuck) {
 		*stuck = sq_log_anew(s, false, sq_deadline(s->writer)) < 0;
 		if (!*stuck)
@@ -432,7 +434,7 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 	sq_write_lock(s);
 	if (r == 0)
 		s->writer->busy_until = sq_deadline(s->writer);
-	if (r == 0 && s->degraded)
+	if (r == 0 && atomic_load(&s->degraded))
 		r = settle(s);
 	if (r == 0)
 		apply_retrying(s, changes, n, durable, &stuck);
@@ -448,32 +450,45 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 		refuse(changes, n, r, false);
 }
 
+/*
+ * After an fsync(2) that failed the kernel takes for written what it has not written, and the next
+ * one says that all is well. So none is tried, and nothing committed, until the log was settled.
+ */
+static int sync_log(struct sqlite_store *s)
+{
+	uint64_t target = atomic_load(&s->committed);
+	if (atomic_load(&s->flushed) >= target)
+		return 0;
+	if (atomic_load(&s->degraded))
+		return -EAGAIN;
+	atomic_fetch_add(&s->flushes, 1);
+	int r = sq_errno(s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL));
+	if (r < 0)
+		atomic_store(&s->degraded, true);
+	uint64_t flushed = atomic_load(&s->flushed);
+	while (r == 0 && flushed < target &&
+		!atomic_compare_exchange_weak(&s->flushed, &flushed, target))
+		;
+	return r;
+}
+
 int sq_flush(struct store *store)
 {
 	struct sqlite_store *s = sq_store(store);
-	uint64_t target = atomic_load(&s->committed);
-	int r = 0;
-	if (s->readonly)
+	if (s->readonly || atomic_load(&s->flushed) >= atomic_load(&s->committed))
 		return 0;
 	pthread_mutex_lock(&s->sync);
-	if (atomic_load(&s->flushed) < target) {
-		target = atomic_load(&s->committed);
-		atomic_fetch_add(&s->flushes, 1);
-		r = sq_errno(s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL));
-		uint64_t flushed = atomic_load(&s->flushed);
-		while (r == 0 && flushed < target &&
-			!atomic_compare_exchange_weak(&s->flushed, &flushed, target))
-			;
-	}
+	int r = sync_log(s);
 	pthread_mutex_unlock(&s->sync);
 	if (r == 0)
 		return 0;
 	/* What was committed is in doubt on the disk: write it anew, to another place. The caller
-	 * is told nevertheless, as after any failed fsync(2). */
+	 * whose flush it was is told nevertheless, as after any failed fsync(2). */
 	atomic_fetch_add(&s->failures, 1);
 	sq_write_lock(s);
-	if (settle(s) == 0)
+	int settled = 0; /* by another one, maybe */
+	if (atomic_load(&s->degraded) && (settled = settle(s)) == 0)
 		atomic_store(&s->flushed, atomic_load(&s->committed));
 	sq_write_unlock(s);
-	return -EIO;
+	return r == -EAGAIN ? settled : -EIO;
 }

@@ -119,7 +119,7 @@ static bool find_as_writer(struct sqlite_store *s, uint64_t parent, const struct
 		pthread_mutex_trylock(&s->write) != 0)
 		return false;
 	struct sq_conn *c = s->writer;
-	bool begun = !s->degraded && sq_exec(sq_query(c, SQ_BEGIN, "")) == 0;
+	bool begun = !atomic_load(&s->degraded) && sq_exec(sq_query(c, SQ_BEGIN, "")) == 0;
 	if (begun) {
 		atomic_fetch_add(&s->reads, 1);
 		*ret_r = find(c, parent, name, ret);

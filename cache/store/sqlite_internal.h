@@ -180,8 +180,8 @@ struct sqlite_store {
 	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
 	uint64_t last_ino;	/* (w) */
-	bool degraded;		/* (w) a failed commit could not be settled; see sqlite_commit.c */
-	int64_t probed;		/* (w) when that was last tried; CLOCK_MONOTONIC, ns */
+	atomic_bool degraded;	/* the log is in doubt; cleared under (w); sqlite_commit.c */
+	int64_t probed;		/* (w) when settling failed last; CLOCK_MONOTONIC, ns; or 0 */
 	bool waiting;		/* (w) has locked SQ_FILE_WAIT */
 	int64_t turn_until;	/* (w) not to make way for another mount until then */
 	int64_t began;		/* (w) when the transaction began to wait for its begin; 0: none */
@@ -251,7 +251,6 @@ struct sqlite_store {
 	atomic_uint_fast64_t flushes;
 	atomic_uint_fast64_t failures;
 	atomic_uint_fast64_t checksum_failures;
-	atomic_bool is_degraded;
 };
 
 static inline struct sqlite_store *sq_store(struct store *s)

@@ -194,7 +194,7 @@ static int64_t vacuum(struct sqlite_store *s, unsigned *pages)
 	sq_write_lock(s);
 	s->writer->busy_until = sq_now() + PATIENCE;
 	int64_t start = sq_now();
-	if (!s->degraded && much_is_free(s) && sq_synchronous(s, 1) == 0) {
+	if (!atomic_load(&s->degraded) && much_is_free(s) && sq_synchronous(s, 1) == 0) {
 		s->logged = false;
 		worked = sq_run(s->writer, sql) == 0;
 		sq_rollback(s->writer);
@@ -296,7 +296,7 @@ static void start_anew(struct sqlite_store *s, struct rounds *k, int64_t now)
 	sq_write_lock(s);
 	int64_t until = sq_now() + PATIENCE;
 	s->writer->busy_until = until;
-	int r = s->degraded ? -EIO : sq_log_anew(s, false, until);
+	int r = atomic_load(&s->degraded) ? -EIO : sq_log_anew(s, false, until);
 	s->writer->busy_until = 0;
 	sq_write_unlock(s);
 	unsigned limit = atomic_load(&s->log_size);
@@ -318,7 +318,7 @@ static void cut_log(struct sqlite_store *s)
 	sq_write_lock(s);
 	int64_t until = sq_now() + PATIENCE;
 	s->writer->busy_until = until;
-	if (!s->degraded && sq_run(s->writer, LOG_CUT) == 0)
+	if (!atomic_load(&s->degraded) && sq_run(s->writer, LOG_CUT) == 0)
 		IGNORE(sq_log_anew(s, false, until));
 	IGNORE(sq_run(s->writer, LOG_KEPT)); /* else it is cut more often */
 	s->writer->busy_until = 0;
@@ -352,7 +352,8 @@ static void look(struct sqlite_store *s, struct rounds *k)
 	}
 	if (atomic_load(&s->log_limit) == UINT_MAX)
 		atomic_store(&s->log_limit, atomic_load(&s->log_size));
-	if (!sq_log_view(s, &v))
+	/* In doubt: what is in the log may not be on the disk, so nothing of it may be moved. */
+	if (atomic_load(&s->degraded) || !sq_log_view(s, &v))
 		return;
 	int64_t now = sq_now();
 	if (v.change != k->seen.change || v.salt != k->seen.salt) {

@@ -66,7 +66,7 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 	stats->store_flushes = atomic_load(&s->flushes);
 	stats->store_failures = atomic_load(&s->failures);
 	stats->checksum_failures = atomic_load(&s->checksum_failures);
-	stats->store_degraded = atomic_load(&s->is_degraded);
+	stats->store_degraded = atomic_load(&s->degraded);
 	if (s->log_index && sq_log_view(s, &log))
 		stats->log_bytes = (uint64_t)log.frames * s->page_size;
 	if (sq_read_begin(s, &c) == 0) {

@@ -192,7 +192,7 @@ static int tell_in(struct telling *t, bool *ret_more)
 /* -EAGAIN: others write. (w) */
 static int begin_claim(struct sqlite_store *s)
 {
-	int r = s->degraded ? -EIO : sq_synchronous(s, 1);
+	int r = atomic_load(&s->degraded) ? -EIO : sq_synchronous(s, 1);
 	if (r < 0)
 		return r;
 	s->writer->busy_until = sq_now() + CLAIM_WAIT_NS;
