@@ -122,6 +122,55 @@ static void test_failed_flush_is_not_retried(void **state)
 	assert_int_equal(store_file_write(f, ino, 0, 'c', LEN, true), 0);
 }
 
+/* The flush of the log that a checkpoint begins with is one like others: it has failed, so nothing
+ * is acknowledged before that is settled. */
+static void test_failed_flush_of_a_checkpoint(void **state)
+{
+	struct store_file *f = *state;
+	struct sqlite_store *s = sq_store(f->store);
+	struct store_stats stats = {0};
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, false), 0);
+	fault_vfs_arm(FAULT_LOG_SYNC, 0, false, SQLITE_IOERR_FSYNC);
+	sq_write_lock(s);
+	assert_int_equal(sq_log_move(s, s->writer, NULL), -EIO);
+	sq_write_unlock(s);
+	assert_int_equal(fault_vfs_disarm(), 1);
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.store_degraded, 1);
+	fault_vfs_count(FAULT_LOG_WRITE | FAULT_DB_WRITE);
+	assert_int_equal(store_flush(f->store), 0);
+	assert_true(fault_vfs_count(FAULT_DB_WRITE) > 0);
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.store_degraded, 0);
+}
+
+/* That of the database takes along what earlier ones have left to it: all is moved again. */
+static void test_failed_flush_of_the_database(void **state)
+{
+	struct store_file *f = *state;
+	struct sqlite_store *s = sq_store(f->store);
+	struct store_stats stats = {0};
+	struct sq_log_view v;
+	uint64_t ino = store_file_create(f, "record");
+	assert_int_equal(store_file_write(f, ino, 0, 'a', LEN, true), 0);
+	sq_write_lock(s);
+	assert_int_equal(sq_log_move(s, s->writer, NULL), 0);
+	assert_true(sq_log_view(s, &v) && v.moved > 0);
+	sq_write_unlock(s);
+	assert_int_equal(store_file_write(f, ino, 0, 'b', LEN, true), 0);
+	fault_vfs_arm(FAULT_DB_SYNC, 0, false, SQLITE_IOERR_FSYNC);
+	sq_write_lock(s);
+	assert_int_equal(sq_log_move(s, s->writer, NULL), -EIO);
+	assert_int_equal(fault_vfs_disarm(), 1);
+	assert_true(sq_log_view(s, &v));
+	assert_int_equal(v.moved, 0);
+	sq_write_unlock(s);
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.store_degraded, 0);
+	assert_int_equal(store_file_write(f, ino, 0, 'c', LEN, true), 0);
+}
+
 static struct change write_change(uint64_t ino, const void *data, size_t len)
 {
 	return (struct change){
@@ -192,6 +241,8 @@ int main(void)
 		TEST(test_settled_for_good),
 		TEST(test_settling_cannot_be_flushed),
 		TEST(test_failed_flush_is_not_retried),
+		TEST(test_failed_flush_of_a_checkpoint),
+		TEST(test_failed_flush_of_the_database),
 		TEST(test_nothing_follows_the_unsettled),
 		TEST(test_busy_once),
 	};

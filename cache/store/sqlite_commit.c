@@ -94,9 +94,10 @@ void sq_rollback(struct sq_conn *c)
  * Makes sure that a failed commit did not happen and will not have happened after a crash. The
  * whole log is moved into the database file and starts anew, ghost and all, with a durable
  * transaction; that also rewrites every page whose flush may have been lost, since after a failed
- * fsync(2) the kernel takes them for written. When a reader holds the log, a durable transaction
- * overwrites the ghost; but not what was committed without a flush before it, so if there is any of
- * that, nothing is settled yet.
+ * fsync(2) the kernel takes them for written. For the same reason the log itself is written anew
+ * before: if power fails while it is being moved, it must be there as a whole. When a reader holds
+ * the log, a durable transaction overwrites the ghost; but not what was committed without a flush
+ * before it, so if there is any of that, nothing is settled yet.
  */
 static int settle(struct sqlite_store *s)
 {
@@ -106,7 +107,9 @@ static int settle(struct sqlite_store *s)
 	atomic_store(&s->degraded, true);
 	sq_rollback(s->writer);
 	int64_t until = sq_deadline(s->writer);
-	int r = sq_log_anew(s, true, until);
+	int r = sq_log_rewrite(s, until);
+	if (r == 0)
+		r = sq_log_anew(s, true, until);
 	if (r == -EBUSY && atomic_load(&s->flushed) == atomic_load(&s->committed))
 		r = sq_log_touch(s, true);
 	s->probed = r < 0 ? now : 0;

@@ -164,14 +164,16 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
  * round tries again. */
 static void checkpoint(struct sqlite_store *s)
 {
-	sqlite3_wal_checkpoint_v2(s->keeper_conn->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	IGNORE(sq_log_move(s, s->keeper_conn, NULL));
 }
 
 void sq_checkpoint_last(struct sqlite_store *s)
 {
+	/* Also for the checkpoint that SQLite makes when the last connection is closed. */
+	if (atomic_load(&s->degraded) && sq_log_rewrite(s, sq_deadline(s->writer)) < 0)
+		return;
 	if (sq_log_keep(s) == 0)
-		sqlite3_wal_checkpoint_v2(
-			s->writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		IGNORE(sq_log_move(s, s->writer, NULL));
 }
 
 /* Is so much free that it should go back? */

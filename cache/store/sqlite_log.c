@@ -34,8 +34,10 @@
 
 #include "sqlite_log.h"
 #include "sqlite_internal.h"
+#include "sqlite_vfs.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* SQLite's locks on the index of the log. */
 #define WAL_WRITE 0
@@ -55,6 +57,12 @@
 #define AT_MOVED 24
 #define AT_READ4 29
 #define READ_UNUSED 0xffffffffu
+
+/* Of the format of the log's file. */
+#define LOG_HEADER 32
+#define FRAME_HEADER 24
+/* The log is written anew in such pieces. */
+#define PIECE (64 << 10)
 
 /* How long to wait, at least, for the transaction that others have begun. */
 #define FIRST_NS 1000000000
@@ -166,18 +174,54 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+static sqlite3_file *log_of(struct sq_conn *c)
+{
+	sqlite3_file *log = NULL;
+	IGNORE(sq_file_control(c, SQLITE_FCNTL_JOURNAL_POINTER, &log));
+	return log && log->pMethods ? log : NULL;
+}
+
+/*
+ * A flush failed, so what was to be flushed may be lost, and no later one will say so. Of the
+ * database that is what this checkpoint has written, and others before it that moved a part of the
+ * log and flushed nothing: so all of the log counts as not moved. The number is changed under the
+ * lock of who moves it; being too small does no harm.
+ */
+static void flush_failed(struct sqlite_store *s, struct sq_conn *c)
+{
+	if (sq_vfs_flush_failed(log_of(c)))
+		atomic_store(&s->degraded, true);
+	bool is_ours = atomic_load(&s->log_role) == SQ_ROLE_OPEN;
+	if (!is_ours && lock_until(s, WAL_CKPT, 1, sq_now() + FIRST_NS) < 0)
+		return; /* who moves it now is told as well: each open file is */
+	write_word(s->log_index + AT_MOVED, 0);
+	if (!is_ours)
+		unlock(s, WAL_CKPT, 1);
+}
+
+int sq_log_move(struct sqlite_store *s, struct sq_conn *c, int *ret_left)
+{
+	int pages = 0, moved = 0;
+	IGNORE(sq_vfs_flush_failed(log_of(c))); /* of a commit */
+	int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	if (rc == SQLITE_IOERR_FSYNC)
+		flush_failed(s, c);
+	if (rc == SQLITE_OK && ret_left)
+		*ret_left = pages - moved;
+	return (rc & 0xff) == SQLITE_BUSY ? -EBUSY : sq_errno(rc);
+}
+
 /* Moves all of the log into the database; nobody writes to it meanwhile. A reader that was in the
  * way when that began may have gone by its end, which can be long past `until`. */
 static int move_all(struct sqlite_store *s, int64_t until)
 {
 	for (unsigned i = 0;; i++) {
-		int pages = 0, moved = 0;
-		int rc = sqlite3_wal_checkpoint_v2(
-			s->writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-		if (rc == SQLITE_OK && pages == moved)
+		int left = 0;
+		int r = sq_log_move(s, s->writer, &left);
+		if (r == 0 && left == 0)
 			return 0;
-		if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-			return sq_errno(rc);
+		if (r < 0 && r != -EBUSY)
+			return r;
 		if (i == 0)
 			until = later(until, sq_now() + AGAIN_NS);
 		if (sq_now() >= until)
@@ -186,13 +230,49 @@ static int move_all(struct sqlite_store *s, int64_t until)
 	}
 }
 
-/* From PINNED to OPEN, with a log that the next transaction starts anew. */
-static int open_log(struct sqlite_store *s, int64_t until)
+static int lock_writers_out(struct sqlite_store *s, int64_t until)
 {
 	bool turn = sq_file_lock(s, SQ_FILE_WAIT) == 0; /* else it is another one's */
 	int r = lock_until(s, WAL_WRITE, 1, until);
 	if (turn)
 		sq_file_unlock(s, SQ_FILE_WAIT);
+	return r;
+}
+
+static int rewrite(struct sqlite_store *s, sqlite3_file *log)
+{
+	struct sq_log_view v;
+	if (!sq_log_view(s, &v))
+		return -EIO;
+	int64_t size =
+		v.frames ? LOG_HEADER + (int64_t)v.frames * (FRAME_HEADER + s->page_size) : 0;
+	unsigned char *piece = malloc(PIECE);
+	int r = piece ? 0 : -ENOMEM;
+	for (int64_t at = 0; r == 0 && at < size; at += PIECE) {
+		int n = size - at < PIECE ? (int)(size - at) : PIECE;
+		r = sq_errno(log->pMethods->xRead(log, piece, n, at));
+		if (r == 0)
+			r = sq_errno(log->pMethods->xWrite(log, piece, n, at));
+	}
+	free(piece);
+	return r;
+}
+
+int sq_log_rewrite(struct sqlite_store *s, int64_t until)
+{
+	sqlite3_file *log = log_of(s->writer);
+	int r = log ? lock_writers_out(s, until) : -EIO;
+	if (r < 0)
+		return r;
+	r = rewrite(s, log);
+	unlock(s, WAL_WRITE, 1);
+	return r;
+}
+
+/* From PINNED to OPEN, with a log that the next transaction starts anew. */
+static int open_log(struct sqlite_store *s, int64_t until)
+{
+	int r = lock_writers_out(s, until);
 	if (r < 0)
 		return r;
 	r = move_all(s, until);

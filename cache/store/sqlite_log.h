@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct sq_conn;
 struct sqlite_store;
 
 /* What SQLite's index of the log says. */
@@ -45,6 +46,18 @@ bool sq_log_view(struct sqlite_store *s, struct sq_log_view *ret) MUST_CHECK NON
  * `until` (sq_now()). -EBUSY: they did not make way. (w)
  */
 int sq_log_anew(struct sqlite_store *s, bool durable, int64_t until) MUST_CHECK NONNULL(1);
+
+/* Writes the log anew, in its place, so that the next flush is one of all of it: a flush that
+ * failed makes the kernel take for written what is not. -EBUSY as above. (w) */
+int sq_log_rewrite(struct sqlite_store *s, int64_t until) MUST_CHECK NONNULL(1);
+
+/*
+ * Moves what it can of the log into the database (a passive checkpoint), with a connection that
+ * nobody else uses now; *ret_left (may be NULL): pages that are left. What a flush that failed may
+ * have lost is moved anew the next time; and if it was the log's, the outcome of what is in it is
+ * unknown: the store is degraded until a change settles that. -EBUSY.
+ */
+int sq_log_move(struct sqlite_store *s, struct sq_conn *c, int *ret_left) MUST_CHECK NONNULL(1, 2);
 
 /* Is another mount waiting for that? */
 bool sq_log_asked(struct sqlite_store *s) MUST_CHECK NONNULL(1);

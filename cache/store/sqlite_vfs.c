@@ -80,7 +80,8 @@ struct file {
 	struct file *other; /* of a database its log, and of a log its database; or NULL */
 	bool is_log;
 	bool gathers;
-	bool writing; /* database: it holds the lock WRITE */
+	bool writing;	   /* database: it holds the lock WRITE */
+	bool flush_failed; /* since that was asked last */
 
 	/* Database: sq_vfs_ahead(). */
 	size_t ahead; /* bytes; 0: nothing is told */
@@ -235,7 +236,12 @@ static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
 static int x_sync(sqlite3_file *f, int flags)
 {
 	int rc = flush(file_of(f));
-	return rc ? rc : below(f)->pMethods->xSync(below(f), flags);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = below(f)->pMethods->xSync(below(f), flags);
+	if (rc != SQLITE_OK)
+		file_of(f)->flush_failed = true;
+	return rc;
 }
 
 static int x_file_size(sqlite3_file *f, sqlite3_int64 *ret)
@@ -411,4 +417,13 @@ const char *sq_vfs_name(void)
 const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs)
 {
 	return vfs->xOpen == x_open ? ((const struct vfs *)(const void *)vfs)->below : vfs;
+}
+
+bool sq_vfs_flush_failed(sqlite3_file *f)
+{
+	if (!f || !f->pMethods || !is_ours(f))
+		return false;
+	bool failed = file_of(f)->flush_failed;
+	file_of(f)->flush_failed = false;
+	return failed;
 }

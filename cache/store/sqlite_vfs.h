@@ -6,6 +6,7 @@
 
 #include "compiler.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct sqlite3_file;
@@ -26,3 +27,7 @@ const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs) MUST_CHECK
  * 0 bytes: no more of that. For the thread that uses the file's connection. What is not a file of
  * such a VFS, or NULL, is left alone. */
 void sq_vfs_ahead(struct sqlite3_file *file, int fd, size_t bytes);
+
+/* Has a flush of this file failed since that was asked last? By the thread that uses its
+ * connection. NULL, or not a file of ours: no. */
+bool sq_vfs_flush_failed(struct sqlite3_file *f) MUST_CHECK;
