@@ -2,6 +2,7 @@
  * Operations on attributes: stat, chmod, chown, truncate, utimens, statfs.
  */
 #include "clock.h"
+#include "loop.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -84,11 +85,16 @@ void op_setattr(
 	}
 }
 
+/* How long, in nanoseconds, it waits for what was deleted to be gone: enough for some thousand
+ * small files. */
+#define STATFS_PATIENCE 200000000
+
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	(void)ino;
 	struct store_space space;
-	reaper_ask(fs_of(req)->reaper);
+	loop_may_block(NULL);
+	reaper_ask(fs_of(req)->reaper, STATFS_PATIENCE);
 	int r = store_statfs(fs_of(req)->store, &space);
 	if (r < 0) {
 		reply_error(req, OP_STATFS, r);

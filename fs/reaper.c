@@ -181,8 +181,8 @@ int reaper_start(struct store *store, const struct backlog_pace *pace, struct re
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->work, &attr);
+	pthread_cond_init(&r->reaped, &attr);
 	pthread_condattr_destroy(&attr);
-	pthread_cond_init(&r->reaped, NULL);
 	if (!error)
 		error = pthread_create(&r->thread, NULL, run, r);
 	if (error) {
@@ -216,11 +216,16 @@ void reaper_add(struct reaper *r, uint64_t ino)
 	} while (full && o.n_more);
 }
 
-void reaper_ask(struct reaper *r)
+void reaper_ask(struct reaper *r, int64_t patience)
 {
+	int64_t now = clock_monotonic();
+	struct timespec until = clock_timespec(now + patience);
+	int late = 0;
 	pthread_mutex_lock(&r->lock);
-	backlog_ask(&r->backlog, clock_monotonic());
+	backlog_ask(&r->backlog, now);
 	pthread_cond_signal(&r->work);
+	while ((r->backlog.n || r->busy) && !late)
+		late = pthread_cond_timedwait(&r->reaped, &r->lock, &until);
 	pthread_mutex_unlock(&r->lock);
 }
 

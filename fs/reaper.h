@@ -25,8 +25,9 @@ void reaper_busy(struct reaper *r, uint64_t blocks) NONNULL(1);
 #define REAPER_QUEUE_MAX 16384u
 void reaper_add(struct reaper *r, uint64_t ino) NONNULL(1);
 
-/* Somebody looks how much space there is: what waits is deleted now. Does not wait for it. */
-void reaper_ask(struct reaper *r) NONNULL(1);
+/* Somebody looks how much space there is: what waits is deleted now. Waits for that, but not for
+ * longer than `patience` nanoseconds: somebody else may be writing. */
+void reaper_ask(struct reaper *r, int64_t patience) NONNULL(1);
 
 /* The store is full: deletes some of what waits, on the calling thread. True: there may be more
  * room now, and more to delete; false: there is nothing that could be. */

@@ -259,10 +259,10 @@ static void who_asks_for_space_sees_all_of_it(void **state)
 {
 	(void)state;
 	struct rig *rig = rig_new((struct backlog_pace){0});
-	reaper_ask(rig->r); /* there is nothing */
+	reaper_ask(rig->r, 0); /* there is nothing */
 	add(rig, 0, 40);
 	assert_int_equal(rig->script.calls[SCRIPT_APPLY], 0);
-	reaper_ask(rig->r);
+	reaper_ask(rig->r, 0);
 	wait_until_gone(rig, 39);
 	assert_int_equal(rig->script.calls[SCRIPT_APPLY], 3);
 	/* Who needs it does not wait for the thread either. */
