@@ -34,10 +34,11 @@ struct reaper {
 
 	pthread_mutex_t lock; /* over all below; never held while the store works */
 	pthread_cond_t work;
-	pthread_cond_t reaped; /* a batch of the thread's is through */
+	pthread_cond_t reaped; /* a batch is through */
 	struct backlog backlog;
 	bool busy;	  /* the thread has a batch in hand */
-	uint64_t batches; /* of the thread, that have deleted something */
+	unsigned helping; /* others that have one in hand */
+	uint64_t batches; /* that have deleted something */
 	bool stop;
 	int64_t give_up; /* with stop: when to leave the rest */
 };
@@ -224,39 +225,44 @@ void reaper_ask(struct reaper *r, int64_t patience)
 	pthread_mutex_lock(&r->lock);
 	backlog_ask(&r->backlog, now);
 	pthread_cond_signal(&r->work);
-	while ((r->backlog.n || r->busy) && !late)
+	while ((r->backlog.n || r->busy || r->helping) && !late)
 		late = pthread_cond_timedwait(&r->reaped, &r->lock, &until);
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* One piece of a batch on this thread; what is left of it goes back into the backlog, since others
- * may wait for the caller. */
-static bool help(struct reaper *r)
+/* One piece of a batch on this thread, which holds the lock; what is left of it goes back into the
+ * backlog, since others may wait for the caller. Returns how many there were. */
+static size_t help_once(struct reaper *r)
 {
 	struct backlog_entry batch[BATCH];
 	struct outcome o;
-	bool deleted = false;
-	pthread_mutex_lock(&r->lock);
-	size_t n = backlog_take(&r->backlog, batch, BATCH);
-	pthread_mutex_unlock(&r->lock);
-	while (n > 0) {
+	const size_t taken = backlog_take(&r->backlog, batch, BATCH);
+	r->helping++;
+	for (size_t n = taken; n > 0;) {
+		pthread_mutex_unlock(&r->lock);
 		reap(r, batch, n, &o);
-		deleted |= o.deleted;
 		pthread_mutex_lock(&r->lock);
 		n = put_back(r, batch, &o);
+		r->batches += o.deleted;
 		pthread_cond_signal(&r->work);
-		pthread_mutex_unlock(&r->lock);
 	}
-	return deleted;
+	r->helping--;
+	pthread_cond_broadcast(&r->reaped);
+	return taken;
 }
 
+/* What the first ones free may be nothing: others use them, or the store fails. So it goes on, but
+ * not to those that come, or come back, meanwhile. */
 bool reaper_help(struct reaper *r)
 {
-	if (help(r))
-		return true;
 	pthread_mutex_lock(&r->lock);
-	uint64_t before = r->batches;
-	if (r->busy)
+	const uint64_t before = r->batches;
+	size_t left = r->backlog.n, n = 1;
+	while (left > 0 && n > 0 && r->batches == before) {
+		n = help_once(r);
+		left -= n < left ? n : left;
+	}
+	while ((r->busy || r->helping) && r->batches == before)
 		pthread_cond_wait(&r->reaped, &r->lock);
 	bool deleted = r->batches != before;
 	pthread_mutex_unlock(&r->lock);

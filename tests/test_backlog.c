@@ -10,9 +10,11 @@
 #include "fs/reaper.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define NEVER (INT64_MAX / 4)
 
@@ -273,6 +275,63 @@ static void who_asks_for_space_sees_all_of_it(void **state)
 	rig_free(rig, 50);
 }
 
+/* The first ones have names, so that nothing is gained by them; behind them there is something. */
+static void who_needs_space_goes_on_until_there_is_some(void **state)
+{
+	(void)state;
+	struct rig *rig = rig_new((struct backlog_pace){0});
+	for (unsigned i = 0; i < 40; i++)
+		reaper_add(rig->r, STORE_ROOT_INO);
+	assert_false(reaper_help(rig->r));
+	for (unsigned i = 0; i < 40; i++)
+		reaper_add(rig->r, STORE_ROOT_INO);
+	add(rig, 0, 10);
+	assert_true(reaper_help(rig->r));
+	assert_false(is_there(rig, 0));
+	rig_free(rig, 10);
+}
+
+/* Somebody else needs space while the first one has all there is in hand. */
+struct second {
+	struct reaper *r;
+	pthread_t thread;
+	atomic_bool asks;
+	bool helped;
+};
+
+static void *ask_as_well(void *arg)
+{
+	struct second *second = arg;
+	atomic_store(&second->asks, true);
+	second->helped = reaper_help(second->r);
+	return NULL;
+}
+
+static int start_second(struct script *s)
+{
+	struct second *second = s->arg;
+	s->before[SCRIPT_APPLY] = NULL;
+	assert_int_equal(pthread_create(&second->thread, NULL, ask_as_well, second), 0);
+	while (!atomic_load(&second->asks))
+		sched_yield();
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* enough for a wrong answer */
+	return 0;
+}
+
+static void who_needs_space_waits_for_who_makes_some(void **state)
+{
+	(void)state;
+	struct rig *rig = rig_new((struct backlog_pace){0});
+	struct second second = {.r = rig->r};
+	add(rig, 0, 10);
+	rig->script.arg = &second;
+	rig->script.before[SCRIPT_APPLY] = start_second;
+	assert_true(reaper_help(rig->r));
+	assert_int_equal(pthread_join(second.thread, NULL), 0);
+	assert_true(second.helped);
+	rig_free(rig, 10);
+}
+
 /* Names change whenever it looks. */
 static int change_names(struct script *s)
 {
@@ -308,6 +367,8 @@ int main(void)
 		cmocka_unit_test(no_more_wait_than_may),
 		cmocka_unit_test(large_ones_do_not_wait),
 		cmocka_unit_test(who_asks_for_space_sees_all_of_it),
+		cmocka_unit_test(who_needs_space_goes_on_until_there_is_some),
+		cmocka_unit_test(who_needs_space_waits_for_who_makes_some),
 		cmocka_unit_test(time_passes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
