@@ -117,6 +117,10 @@ static int append_of_blob(const struct part *p, struct row *row, uint64_t first,
 		p->c->db, "main", "block", "data", sq_key(p->ino, row->run.first), 0, &row->blob));
 	if (r < 0)
 		return r;
+	if (sqlite3_blob_bytes(row->blob) != (int)row->run.len) { /* text, which has characters */
+		IGNORE(sqlite3_blob_close(row->blob));
+		return 0;
+	}
 	sq_vfs_ahead(p->c->file, p->s->file, p->is_ahead ? 0 : bytes);
 	r = append_blocks(p, row, first, end);
 	sq_vfs_ahead(p->c->file, p->s->file, 0);
