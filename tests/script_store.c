@@ -11,7 +11,8 @@ static struct script *script_of(struct store *s)
 static int begin(struct script *s, enum script_op op)
 {
 	atomic_fetch_add(&s->calls[op], 1);
-	return s->before[op] ? s->before[op](s) : 0;
+	int (*before)(struct script *) = s->before[op];
+	return before ? before(s) : 0;
 }
 
 static void end(struct script *s, enum script_op op)

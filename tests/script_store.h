@@ -19,12 +19,16 @@ enum script_op {
 	SCRIPT_OPS,
 };
 
+/* In place of a hook. (NULL is a void pointer to some compilers.) */
+#define SCRIPT_NO_HOOK ((int (*)(struct script *))0)
+
 struct script {
 	struct store store;
 	struct store *next; /* closed with it */
 
-	/* With a result < 0 of `before` the call fails with it, and does not reach `next`. */
-	int (*before[SCRIPT_OPS])(struct script *s);
+	/* With a result < 0 of `before` the call fails with it, and does not reach `next`. May be
+	 * set while other threads call. */
+	int (*_Atomic before[SCRIPT_OPS])(struct script *s);
 	void (*after[SCRIPT_OPS])(struct script *s);
 	void *arg; /* of the hooks */
 

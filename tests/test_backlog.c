@@ -310,7 +310,7 @@ static void *ask_as_well(void *arg)
 static int start_second(struct script *s)
 {
 	struct second *second = s->arg;
-	s->before[SCRIPT_APPLY] = NULL;
+	s->before[SCRIPT_APPLY] = SCRIPT_NO_HOOK;
 	assert_int_equal(pthread_create(&second->thread, NULL, ask_as_well, second), 0);
 	while (!atomic_load(&second->asks))
 		sched_yield();

@@ -409,7 +409,7 @@ static void test_a_failed_read_is_not_remembered(void **state)
 	expect_warm(0, 1);
 	assert_int_equal(rig_write(&rig, B, B, 9), 0); /* written whole: good again */
 	expect_warm(B, 9);
-	rig.script.before[SCRIPT_READ] = NULL;
+	rig.script.before[SCRIPT_READ] = SCRIPT_NO_HOOK;
 	rig_check(&rig);
 	rig_stop(&rig);
 }

@@ -326,7 +326,7 @@ static void who_needs_space_need_not_wait(void **state)
 	script.before[SCRIPT_APPLY] = fail_always;
 	reaper_add(r, inos[0]);
 	assert_false(reaper_help(r));
-	script.before[SCRIPT_APPLY] = NULL;
+	script.before[SCRIPT_APPLY] = SCRIPT_NO_HOOK;
 	while (store_getattr(k->store, inos[0], &attr) == 0)
 		(void)!reaper_help(r);
 	r = reaper_stop(r, INT64_MAX / 2);
