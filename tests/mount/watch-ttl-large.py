@@ -3,6 +3,8 @@ from lib import *
 
 SIZE = 512 << 20
 TTL = 1.0
+# Beside a sanitizer's daemon the kernel's drop of 131,072 pages is not the only thing that takes long.
+SLACK = 0.1 if float(os.environ.get("RFS_TIMEOUT_FACTOR", "1")) <= 1 else 0.4
 daemon = Daemon("-o", "cache_ttl=1,watch=0,sync=standard")
 path = MNT / "large"
 with open(path, "wb") as f:
@@ -28,8 +30,8 @@ for version in range(1, 4):
                      lambda: mapping[SIZE - 65536:SIZE - 65528]):
             began = time.monotonic()
             shown = int(view())
-            if shown < len(replaced) and began - replaced[shown] > TTL + 0.1:
-                late.append((version, shown, round(began - replaced[shown] - TTL - 0.1, 4)))
+            if shown < len(replaced) and began - replaced[shown] > TTL + SLACK:
+                late.append((version, shown, round(began - replaced[shown] - TTL - SLACK, 4)))
 same([], late[:5], f"(version, shown, seconds too old), {len(late)}")
 mapping.close()
 os.close(fd)
