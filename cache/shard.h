@@ -45,7 +45,7 @@ void shard_destroy(struct shard *s) NONNULL(1);
 struct block *shard_get(struct shard *s, uint64_t ino, uint64_t index, int64_t now,
 	int64_t *ret_expires) NONNULL(1, 5) MUST_CHECK;
 
-/* Takes its own reference; -ENOMEM and nothing is cached, not what was there before either. */
+/* Takes its own reference; -ENOMEM: it was not there, and is not. */
 int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block, int64_t now,
 	int64_t expires) MUST_CHECK NONNULL(1, 4);
 

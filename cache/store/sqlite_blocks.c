@@ -34,13 +34,13 @@ uint64_t sq_sum(uint64_t ino, uint64_t block, const void *data, size_t len)
 	return XXH3_64bits_withSeed(data, len, (uint64_t)sq_key(ino, block));
 }
 
-static void put_sum(unsigned char *p, uint64_t sum)
+void sq_sum_put(unsigned char *p, uint64_t sum)
 {
 	for (int i = 7; i >= 0; i--, sum >>= 8)
 		p[i] = (unsigned char)sum;
 }
 
-static uint64_t get_sum(const unsigned char *p)
+uint64_t sq_sum_get(const unsigned char *p)
 {
 	uint64_t sum = 0;
 	for (size_t b = 0; b < 8; b++)
@@ -50,7 +50,7 @@ static uint64_t get_sum(const unsigned char *p)
 
 uint64_t sq_run_sum(const struct sq_run *run, uint32_t i)
 {
-	return get_sum(run->sums + (size_t)8 * i);
+	return sq_sum_get(run->sums + (size_t)8 * i);
 }
 
 uint32_t sq_run_block_len(const struct sq_run *run, uint32_t i)
@@ -248,7 +248,7 @@ static int load_block(
 	if (r == 0 && ret->has_sum)
 		r = sq_batch_read_sums(c, key, sum, sizeof sum, (size_t)n * sizeof sum);
 	if (r == 0 && ret->has_sum)
-		ret->sum = get_sum(sum);
+		ret->sum = sq_sum_get(sum);
 	return r;
 }
 
@@ -334,7 +334,7 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	struct extent runs[SQ_RUN_MAX];
 	run.count = (uint32_t)sq_blocks_of(len);
 	for (uint32_t b = 0; b < run.count; b++)
-		put_sum(sums + (size_t)8 * b,
+		sq_sum_put(sums + (size_t)8 * b,
 			sq_sum(ino, first + b, data + (size_t)b * STORE_BLOCK_SIZE,
 				sq_run_block_len(&run, b)));
 	uint64_t last = first + run.count - 1;

@@ -13,8 +13,6 @@
 #define BUSY_TIMEOUT_MS 10000
 /* Faults that SQLite finds in its own structures, at most. */
 #define INTEGRITY_FAULTS "1000"
-/* Values that are longer are a fault, and not loaded. */
-#define LENGTH_MAX (64 << 20)
 /* Steps of SQLite's virtual machine for each byte of the database that one check may take, at most:
  * it needs less than 1. */
 #define STEPS_PER_BYTE 100
@@ -220,7 +218,7 @@ static int configure(sqlite3 *db)
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
-	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, CHECK_LENGTH_MAX);
 	int rc = sq_no_code(db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

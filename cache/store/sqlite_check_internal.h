@@ -64,6 +64,9 @@ int check_on_the_way(void *check) MUST_CHECK;
 /* Begins a step. */
 void check_begin_step(struct check *k, const char *step) NONNULL(1, 2);
 
+/* Values that are longer are a fault, and not loaded. */
+#define CHECK_LENGTH_MAX (64 << 20)
+
 /* The one fault of data that is no disorder of rows: what is stored there is not what was. */
 #define CHECK_MISMATCH "checksum does not match"
 

@@ -597,6 +597,9 @@ struct sq_stored {
 
 /* XXH3 of a block's stored bytes, seeded with its place. */
 uint64_t sq_sum(uint64_t ino, uint64_t block, const void *data, size_t len) MUST_CHECK;
+/* One of column `sums`, 8 bytes. */
+void sq_sum_put(unsigned char *p, uint64_t sum) NONNULL(1);
+uint64_t sq_sum_get(const unsigned char *p) MUST_CHECK NONNULL(1);
 
 /* A row of data taken apart. */
 struct sq_run {

@@ -13,7 +13,8 @@
  * the beginning of a file, or where another one has ended lately, brings along all blocks of its
  * row. The kernel, which reads ahead by itself then, and farther, is told nothing.
  *
- * What is wrong with a row is not judged here: whole rows are read instead, which shows it.
+ * What is wrong with a row is not judged here: whole rows are read instead, which shows it. A page
+ * that cannot be read is an error as it is.
  */
 
 #include "sqlite_internal.h"

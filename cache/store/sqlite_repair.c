@@ -12,7 +12,6 @@
 
 /* For others who are just closing the store. */
 #define BUSY_TIMEOUT_MS 1000
-#define LENGTH_MAX (64 << 20)
 #define DAMAGED_MAX 1000
 
 static const struct {
@@ -124,7 +123,7 @@ static int configure(sqlite3 *db)
 	sqlite3_extended_result_codes(db, 1);
 	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
 	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
-	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, CHECK_LENGTH_MAX);
 	int rc = sq_no_code(db);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db,

@@ -38,20 +38,6 @@ struct parts {
 	uint64_t poisoned;
 };
 
-static void put_sum(unsigned char *p, uint64_t sum)
-{
-	for (int i = 7; i >= 0; i--, sum >>= 8)
-		p[i] = (unsigned char)sum;
-}
-
-static uint64_t get_sum(const unsigned char *p)
-{
-	uint64_t sum = 0;
-	for (int i = 0; i < 8; i++)
-		sum = sum << 8 | p[i];
-	return sum;
-}
-
 /* -- taking apart ------------------------------------------------------------------------------ */
 
 /* One block of the row: `sum` NULL: none; its own does not fit into the row: `no_sum`. */
@@ -60,8 +46,8 @@ static int put_piece(struct parts *f, sqlite3_stmt *put, uint64_t block, const u
 {
 	unsigned char own[8];
 	uint64_t right = sq_sum((uint64_t)f->ino, block, data, len);
-	int good = no_sum ? UNSUMMED : sum && get_sum(sum) == right ? SOUND : FAILS;
-	put_sum(own, sum ? get_sum(sum) : ~right);
+	int good = no_sum ? UNSUMMED : sum && sq_sum_get(sum) == right ? SOUND : FAILS;
+	sq_sum_put(own, sum ? sq_sum_get(sum) : ~right);
 	sqlite3_bind_int64(put, 1, (int64_t)block);
 	if (no_sum)
 		sqlite3_bind_null(put, 2);
@@ -205,7 +191,7 @@ static int cut_at_end(struct parts *f)
 	int good = sqlite3_column_int(last, 2);
 	memcpy(data, sqlite3_column_blob(last, 1), (size_t)tail);
 	sqlite3_reset(last);
-	put_sum(sum, sq_sum((uint64_t)f->ino, f->eof - 1, data, (size_t)tail));
+	sq_sum_put(sum, sq_sum((uint64_t)f->ino, f->eof - 1, data, (size_t)tail));
 	repair_tell(m, f->ino, "what is stored past its end is dropped");
 	return put_piece(f, put, f->eof - 1, data, (size_t)tail, good == SOUND ? sum : NULL,
 		good == UNSUMMED);
