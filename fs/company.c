@@ -43,7 +43,9 @@ void company_received(struct company *c, uint64_t client)
 
 bool company_differs(uint64_t client, uint64_t blocked)
 {
-	return client != COMPANY_NOBODY && (client != blocked || client == COMPANY_UNKNOWN);
+	if (client == COMPANY_NOBODY || blocked == COMPANY_NOBODY)
+		return false;
+	return client != blocked || client == COMPANY_UNKNOWN;
 }
 
 bool company_was_seen(struct company *c)

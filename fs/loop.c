@@ -61,7 +61,7 @@ struct worker {
 	/* The thread's own: */
 	bool has_baton;
 	size_t received; /* since something waits to be committed */
-	uint64_t client; /* of what it processes */
+	uint64_t client; /* of what it processed last, but for nobody's */
 	bool suspects;	 /* requests came while it kept the baton, for this one: */
 	uint64_t blocked;
 	/* The thread's own, but for the watchdog, which may make it TAKEN with the lock held: */
@@ -320,7 +320,8 @@ static void process(struct loop *l, struct worker *w)
 	uint64_t client = l->ops->client(l->arg, w->buf), blocked = w->blocked;
 	company_received(&l->company, client);
 	w->suspects = false;
-	w->client = client;
+	if (client != COMPANY_NOBODY)
+		w->client = client; /* what is gathered is of clients before, too */
 	l->ops->process(l->arg, w->buf);
 	(void)!unkeep(w);
 	bool gathered = suspects && gather_count(l->gather) > before;
