@@ -31,7 +31,7 @@ struct parts {
 	struct repair *m;
 	int64_t ino;
 	int64_t size;	 /* as found, then as it will be */
-	bool data_lost;	 /* fewer blocks are there than the inode counts */
+	uint64_t lost;	 /* so many blocks fewer are there than the inode counts */
 	int64_t counted; /* blocks that the inode says are stored */
 	bool deleted;	 /* then it may lack blocks */
 	uint64_t eof;
@@ -156,7 +156,7 @@ static int choose_size(struct parts *f)
 	if (size != f->size)
 		repair_tell(f->m, f->ino, "its size was %lld, and is %lld now, where its data ends",
 			(long long)f->size, (long long)size);
-	f->data_lost = stored < f->counted;
+	f->lost = f->counted > stored ? (uint64_t)(f->counted - stored) : 0;
 	f->size = size;
 	f->eof = sq_blocks_of((uint64_t)size);
 	return 0;
@@ -270,7 +270,9 @@ static int fill_gaps(struct parts *f)
 	CLEANUP(repair_done)
 	sqlite3_stmt *pieces = repair_query(m, "SELECT block FROM piece ORDER BY block");
 	CLEANUP(repair_done)
-	sqlite3_stmt *holes = repair_query(m, "SELECT first, count, reserved FROM old_hole");
+	sqlite3_stmt *holes = repair_query(m,
+		"SELECT first, min(count, coalesce(lead(first) OVER (ORDER BY first), 1073741824)"
+		" - first), reserved FROM old_hole ORDER BY first");
 	CLEANUP(repair_done)
 	sqlite3_stmt *put_hole = repair_query(m, "INSERT INTO new_hole VALUES(?1, ?2, ?3)");
 	CLEANUP(repair_done)
@@ -304,15 +306,23 @@ static int put_together(struct parts *f)
 		from, to, from, to, from, from, (long long)f->size, (long long)f->ino);
 }
 
-/* Where data is lost, a hole that reaches over data, or past the end, must not make zeros of it. */
-static int distrust_holes(struct parts *f)
+/*
+ * Where data is lost, a hole that reaches over data, or past the end, must not make zeros of it.
+ * But if what is in no row and in no hole is as much as is lost, all of it is there, and the holes
+ * are only too long.
+ */
+static int fill_with_care(struct parts *f)
 {
-	if (!f->data_lost)
-		return 0;
-	return repair_run(f->m,
+	int r = fill_gaps(f);
+	if (r < 0 || f->lost == 0 || f->lost == f->poisoned)
+		return r;
+	f->poisoned = 0;
+	r = repair_run(f->m,
+		"DELETE FROM new_hole; DELETE FROM lost_piece;"
 		"DELETE FROM old_hole WHERE first + count > %lld OR EXISTS (SELECT 1 FROM piece"
 		" WHERE block BETWEEN first AND first + count - 1)",
 		(long long)f->eof);
+	return r < 0 ? r : fill_gaps(f);
 }
 
 /* -- files ------------------------------------------------------------------------------------- */
@@ -325,9 +335,7 @@ static int mend_file(struct parts *f)
 	if (r == 0)
 		r = cut_at_end(f);
 	if (r == 0)
-		r = distrust_holes(f);
-	if (r == 0)
-		r = fill_gaps(f);
+		r = fill_with_care(f);
 	if (r == 0)
 		r = put_together(f);
 	if (r == 0 && f->poisoned)
