@@ -3,15 +3,18 @@
 #include "cache/store/sqlite_repair.h"
 #include "recordfsctl.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* What is on the terminal's last line: so much of it has to be wiped out before a line is printed.
  */
 struct screen {
+	FILE *out;
 	bool terminal;
 	bool dirty;
 	const char *prefix; /* of the lines about faults */
@@ -68,19 +71,19 @@ static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t t
 static void show(struct screen *s, const char *prefix, const struct sqlite_check_fault *f)
 {
 	wipe(s);
-	fputs(prefix, stdout);
+	fputs(prefix, s->out);
 	if (f->path) {
-		print_path(stdout, f->path);
-		fputs(": ", stdout);
+		print_path(s->out, f->path);
+		fputs(": ", s->out);
 	}
 	if (f->ino)
-		printf("inode %" PRId64, (int64_t)f->ino);
+		fprintf(s->out, "inode %" PRId64, (int64_t)f->ino);
 	else
-		fputs("store", stdout);
+		fputs("store", s->out);
 	if (f->offset >= 0)
-		printf(", offset %" PRId64, f->offset);
-	printf(": %s\n", f->what);
-	fflush(stdout);
+		fprintf(s->out, ", offset %" PRId64, f->offset);
+	fprintf(s->out, ": %s\n", f->what);
+	fflush(s->out);
 }
 
 static void show_fault(void *arg, const struct sqlite_check_fault *f)
@@ -110,19 +113,39 @@ static void show_summary(const char *path, const struct sqlite_check_summary *su
 		printf(": %s %s\n", number(sum->faults, a), sum->faults == 1 ? "fault" : "faults");
 }
 
-/* A store that the check has found faults in. */
+static void copy_to_stdout(FILE *from)
+{
+	char some[4096];
+	size_t n;
+	rewind(from);
+	while ((n = fread(some, 1, sizeof some, from)) > 0)
+		fwrite(some, 1, n, stdout);
+}
+
+/* A store that the check has found faults in. What was mended is told when all of it is done:
+ * before, it may still come to nothing. */
 static int repair(const char *path, struct screen *screen, struct sqlite_check_handler *handler)
 {
 	struct sqlite_repair_summary sum;
 	char why[SQLITE_STORE_WHY], n[NUMBER_SIZE];
 	screen->doing = "repairing";
 	screen->prefix = "not mended: ";
+	screen->out = tmpfile();
+	if (!screen->out)
+		return complain("%s: cannot make a temporary file: %s", path, strerror(errno));
 	int r = sqlite_repair(path, handler, &sum, why, sizeof why);
 	wipe(screen);
+	if (r == 0)
+		copy_to_stdout(screen->out);
+	fclose(screen->out);
+	screen->out = stdout;
 	if (r < 0)
 		return complain("%s", why);
 	print_path(stdout, path);
-	printf(": mended %s times", number(sum.mended, n));
+	if (sum.mended)
+		printf(": mended %s times", number(sum.mended, n));
+	else
+		fputs(": nothing could be mended", stdout);
 	if (sum.damaged[0]) {
 		fputs("; the damaged store is now ", stdout);
 		print_path(stdout, sum.damaged);
@@ -134,8 +157,10 @@ static int repair(const char *path, struct screen *screen, struct sqlite_check_h
 
 static int check(const char *path, bool mend)
 {
-	struct screen screen = {
-		.terminal = isatty(STDERR_FILENO), .prefix = "", .doing = "checking"};
+	struct screen screen = {.out = stdout,
+		.terminal = isatty(STDERR_FILENO),
+		.prefix = "",
+		.doing = "checking"};
 	struct sqlite_check_handler handler = {
 		.fault = show_fault,
 		.progress = show_progress,

@@ -171,6 +171,8 @@ static int begin(struct repair *m, const char *path)
 		rc = sqlite3_exec(m->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
 	if ((rc & 0xff) == SQLITE_BUSY)
 		return -EBUSY;
+	if ((rc & 0xff) == SQLITE_NOTADB) /* by its log; the file itself begins as a store does */
+		return -EBADMSG;
 	return rc == SQLITE_OK ? 0 : repair_failed(m);
 }
 

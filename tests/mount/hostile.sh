@@ -70,6 +70,15 @@ same "$(seq 1 50000 | md5sum)" "$(md5sum <"$MNT/d/numbers")"
 umount_store
 rm -f "$STORE.damaged"*
 
+# Nothing is left: nothing is said to be mended, and nothing is altered
+damaged 'SELECT 1'
+dd if=/dev/urandom of="$STORE" bs=4096 seek=1 count=100 conv=notrunc status=none
+cp "$STORE" was.db
+ctl 1 check --repair "$STORE"
+if grep '^mended: ' ctl.out; then fail 'mended, it says'; fi
+grep -q 'restore it from a copy' ctl.err || fail "$(cat ctl.err)"
+cmp was.db "$STORE"
+
 # Rows that lead a reader astray: errors, and the daemon lives
 damaged "UPDATE inode SET parent = (SELECT ino FROM dentry WHERE name = 'e') WHERE ino =
 	(SELECT ino FROM dentry WHERE name = 'd');
