@@ -148,6 +148,7 @@ static void entry_remove(struct shard *s, uint32_t handle)
 	if (is_data(e->index))
 		s->blocks--;
 	block_unref(e->block);
+	e->block = NULL;
 	slab_free(&s->entries, handle);
 }
 
@@ -202,6 +203,46 @@ static void evict_one(struct shard *s)
 	evict(s, s->main.tail);
 }
 
+/* Moves an entry to another place of the slab, where there is one. */
+static void entry_move(struct shard *s, uint32_t from)
+{
+	uint32_t to = slab_alloc(&s->entries);
+	assert(to);
+	struct entry *old = shard_entry(s, from), *e = shard_entry(s, to);
+	*e = *old;
+	struct queue *q = queue_of(s, e);
+	*(e->queue_prev ? &shard_entry(s, e->queue_prev)->queue_next : &q->head) = to;
+	*(e->queue_next ? &shard_entry(s, e->queue_next)->queue_prev : &q->tail) = to;
+	*(e->chain_prev ? &shard_entry(s, e->chain_prev)->chain_next
+			: &shard_chain(s, e->chain)->first) = to;
+	if (e->chain_next)
+		shard_entry(s, e->chain_next)->chain_prev = to;
+	table_move(&s->index, (uint32_t)hash_key(e->ino, e->index), from, to);
+	old->block = NULL;
+	slab_free(&s->entries, from);
+}
+
+/* A few entries that stay in use, of very many that were there, would keep all of the slab. */
+static void compact(struct shard *s)
+{
+	uint32_t handle, left = slab_drain(&s->entries, &handle);
+	for (; left > 0; handle++) {
+		if (shard_entry(s, handle)->block) {
+			entry_move(s, handle);
+			left--;
+		}
+	}
+}
+
+/* One step towards less memory; there must be an entry. */
+static void give_way(struct shard *s)
+{
+	if (slab_sparse(&s->entries))
+		compact(s);
+	else
+		evict_one(s);
+}
+
 /* What one more entry takes. It takes nothing but its block where others have gone. */
 static uint64_t bytes_of_one_more(const struct shard *s, uint32_t block_cost)
 {
@@ -211,7 +252,7 @@ static uint64_t bytes_of_one_more(const struct shard *s, uint32_t block_cost)
 static void trim(struct shard *s)
 {
 	while (s->entries.used > 0 && shard_bytes(s) > s->limit)
-		evict_one(s);
+		give_way(s);
 }
 
 /* False: there cannot be any. */
@@ -220,7 +261,7 @@ static bool make_room(struct shard *s, uint32_t block_cost)
 	while (shard_bytes(s) + bytes_of_one_more(s, block_cost) > s->limit) {
 		if (s->entries.used == 0)
 			return false;
-		evict_one(s);
+		give_way(s);
 	}
 	return true;
 }

@@ -1,6 +1,6 @@
 /*
  * A chunk's first object, or first two, are its header. It is in the list `open` while it has a
- * free object, unless it is the spare one, all of whose objects are free.
+ * free object, unless it is the spare one, all of whose objects are free, or is being drained.
  */
 #include "slab.h"
 
@@ -18,11 +18,17 @@ struct slab_chunk {
 	uint32_t used;
 	uint32_t free;	/* the first free object that was used before; 0: none */
 	uint32_t fresh; /* those from here on were never used */
+	bool draining;
 };
 
 static size_t chunk_bytes(const struct slab *s)
 {
 	return (size_t)s->size << s->shift;
+}
+
+static bool is_full(const struct slab *s, const struct slab_chunk *c)
+{
+	return !c->free && c->fresh == 1u << s->shift;
 }
 
 static uint32_t header_objects(const struct slab *s)
@@ -135,7 +141,7 @@ uint32_t slab_alloc(struct slab *s)
 	}
 	c->used++;
 	s->used++;
-	if (!c->free && c->fresh == 1u << s->shift)
+	if (is_full(s, c))
 		unlink_open(s, c);
 	return c->number << s->shift | n;
 }
@@ -145,18 +151,42 @@ void slab_free(struct slab *s, uint32_t handle)
 	struct slab_chunk *c = s->chunks[handle >> s->shift];
 	uint32_t n = handle & ((1u << s->shift) - 1);
 	assert(c && c->used > 0);
-	if (!c->free && c->fresh == 1u << s->shift)
+	if (is_full(s, c) && !c->draining)
 		link_open(s, c);
 	memcpy(object(s, c, n), &c->free, sizeof c->free);
 	c->free = n;
 	s->used--;
 	if (--c->used > 0)
 		return;
-	unlink_open(s, c);
+	if (!c->draining)
+		unlink_open(s, c);
+	c->draining = false;
 	if (s->spare)
 		unmap(s, c);
 	else
 		s->spare = c;
+}
+
+bool slab_sparse(const struct slab *s)
+{
+	uint32_t in_use = s->in_use - (s->spare != NULL), objects = 1u << s->shift;
+	return in_use > 1 && s->used < (size_t)(in_use - 1) * (objects - header_objects(s)) / 2;
+}
+
+uint32_t slab_drain(struct slab *s, uint32_t *ret_first)
+{
+	struct slab_chunk *c = NULL;
+	for (uint32_t i = 0; i < s->n_chunks; i++) {
+		struct slab_chunk *other = s->chunks[i];
+		if (other && other != s->spare && (!c || other->used < c->used))
+			c = other;
+	}
+	assert(c);
+	if (!is_full(s, c))
+		unlink_open(s, c);
+	c->draining = true;
+	*ret_first = (c->number << s->shift) + header_objects(s);
+	return c->used;
 }
 
 uint64_t slab_bytes(const struct slab *s)

@@ -9,6 +9,7 @@
 #include "cache/store/compiler.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,16 @@ static inline void *slab_at(const struct slab *s, uint32_t handle)
 	uint32_t number = handle & ((1u << s->shift) - 1);
 	return (unsigned char *)s->chunks[handle >> s->shift] + (size_t)number * s->size;
 }
+
+/*
+ * Where few objects are spread over many chunks, they keep all of these. So their owner may move
+ * them: slab_sparse() says whether fewer than half of the chunks would do, and slab_drain() names
+ * the emptiest one: it returns how many objects it has, *ret_first is the lowest handle that one of
+ * them can have, and the others follow. From then on nothing is allocated in it; all of them must
+ * be freed at once, their replacements allocated before. With the last one the chunk may go.
+ */
+bool slab_sparse(const struct slab *s) MUST_CHECK NONNULL(1);
+uint32_t slab_drain(struct slab *s, uint32_t *ret_first) MUST_CHECK NONNULL(1, 2);
 
 /* Bytes that it has taken, and those that the next object would add. */
 uint64_t slab_bytes(const struct slab *s) MUST_CHECK NONNULL(1);

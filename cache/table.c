@@ -69,15 +69,27 @@ int table_add(struct table *t, uint32_t hash, uint32_t handle)
 	return 0;
 }
 
-void table_remove(struct table *t, uint32_t hash, uint32_t handle)
+/* Where a handle that is there is. */
+static size_t place_of(const struct table *t, uint32_t hash, uint32_t handle)
 {
 	const uint64_t slot = (uint64_t)hash << 32 | handle;
-	const size_t mask = t->n - 1;
-	size_t hole = home_of(t, slot);
-	while (t->slots[hole] != slot) {
-		assert(t->slots[hole]);
-		hole = (hole + 1) & mask;
+	size_t i = home_of(t, slot);
+	while (t->slots[i] != slot) {
+		assert(t->slots[i]);
+		i = (i + 1) & (t->n - 1);
 	}
+	return i;
+}
+
+void table_move(struct table *t, uint32_t hash, uint32_t from, uint32_t to)
+{
+	t->slots[place_of(t, hash, from)] = (uint64_t)hash << 32 | to;
+}
+
+void table_remove(struct table *t, uint32_t hash, uint32_t handle)
+{
+	const size_t mask = t->n - 1;
+	size_t hole = place_of(t, hash, handle);
 	/* What is as far from home as from the hole, or farther, may move there. */
 	for (size_t i = (hole + 1) & mask; t->slots[i]; i = (i + 1) & mask) {
 		if (((i - home_of(t, t->slots[i])) & mask) < ((i - hole) & mask))

@@ -49,6 +49,9 @@ static inline uint32_t table_next(const struct table *t, uint32_t hash, size_t *
 /* Adds a handle that is not 0 nor there; -ENOMEM. */
 int table_add(struct table *t, uint32_t hash, uint32_t handle) MUST_CHECK NONNULL(1);
 
+/* Puts another handle in the place of one that is there. */
+void table_move(struct table *t, uint32_t hash, uint32_t from, uint32_t to) NONNULL(1);
+
 /* Takes out one that is there. */
 void table_remove(struct table *t, uint32_t hash, uint32_t handle) NONNULL(1);
 

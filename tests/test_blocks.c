@@ -450,6 +450,39 @@ static void test_entries_give_their_memory_back(void **state)
 	blocks_free(b);
 }
 
+/* The same where a few of the tiny blocks stay in use, here and there in all of that memory. */
+static void test_a_few_entries_do_not_keep_the_memory_of_many(void **state)
+{
+	(void)state;
+	enum { EACH = 97, ROUNDS = 40 };
+	struct blocks *b = new_blocks(4 * MIB);
+	struct block *hole = new_block(0, 0);
+	for (uint64_t ino = 0; ino < 60000; ino++) {
+		assert_int_equal(blocks_put(b, ino, 0, 1, &hole, 0, TTL), 0);
+		if (ino % EACH == 0 && ino >= 30000)
+			for (unsigned i = 0; i < 3; i++)
+				(void)got_hole(b, ino);
+	}
+	uint64_t many = counts(b).blocks;
+	assert_in_range(many, 20000, 45000);
+	for (uint64_t i = 0; i < 1000 * ROUNDS; i++) {
+		struct block *whole = new_block(STORE_BLOCK_SIZE, 1);
+		assert_int_equal(blocks_put(b, INO + 1000000, i, 1, &whole, 0, TTL), 0);
+		block_unref(whole);
+		for (uint64_t ino = 30070 / EACH * EACH + EACH; ino < 60000 && i % 100 == 0;
+			ino += EACH)
+			(void)got_hole(b, ino);
+		if (i % 1000 == 0)
+			assert_null(blocks_check(b));
+	}
+	/* Nearly all of it is whole blocks again. */
+	struct blocks_counts c = counts(b);
+	assert_true(c.blocks * STORE_BLOCK_SIZE > 4 * MIB * 8 / 10);
+	assert_null(blocks_check(b));
+	block_unref(hole);
+	blocks_free(b);
+}
+
 static uint32_t next_random(uint32_t *seed)
 {
 	*seed ^= *seed << 13;
@@ -532,6 +565,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_tables_that_cannot_grow),
 		cmocka_unit_test(test_entries_give_their_memory_back),
+		cmocka_unit_test(test_a_few_entries_do_not_keep_the_memory_of_many),
 		cmocka_unit_test(test_random_steps),
 		cmocka_unit_test(test_the_ghost_remembers_and_forgets),
 	};

@@ -101,6 +101,38 @@ static void test_random(void **state)
 	}
 }
 
+/* A few objects, here and there, are moved out of the chunks that they alone keep. */
+static void test_drained(void **state)
+{
+	struct slab s;
+	(void)state;
+	slab_init(&s, sizeof(struct object), 64 << 10);
+	for (uint32_t n = 1; n <= N; n++)
+		add(&s, n);
+	assert_false(slab_sparse(&s));
+	for (uint32_t n = 1; n <= N; n++)
+		if (n % 100)
+			slab_free(&s, handles[n]);
+	assert_true(slab_bytes(&s) > N * sizeof(struct object));
+	while (slab_sparse(&s)) {
+		uint32_t first, left = slab_drain(&s, &first);
+		for (uint32_t n = 100; left > 0 && n <= N; n += 100) {
+			if (handles[n] < first || handles[n] >> s.shift != first >> s.shift)
+				continue;
+			uint32_t old = handles[n];
+			add(&s, n);
+			slab_free(&s, old);
+			left--;
+		}
+		assert_int_equal(left, 0);
+	}
+	assert_in_range(slab_bytes(&s), 64 << 10, 4 * (64 << 10)); /* one of them the spare one */
+	for (uint32_t n = 100; n <= N; n += 100)
+		look(&s, n);
+	assert_int_equal(s.used, N / 100);
+	slab_fini(&s);
+}
+
 /* In huge pages, if there are any, and each in a line of its own. */
 static void test_large_chunks(void **state)
 {
@@ -126,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_large_chunks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

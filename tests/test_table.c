@@ -38,6 +38,10 @@ static void steps(unsigned bits, uint32_t handles, unsigned n, bool high)
 		if (high)
 			hash = UINT32_MAX - hash;
 		if (there[handle]) {
+			table_move(&t, hashes[handle], handle, handle + N);
+			assert_true(found(&t, hashes[handle], handle + N));
+			assert_false(found(&t, hashes[handle], handle));
+			table_move(&t, hashes[handle], handle + N, handle);
 			assert_true(found(&t, hashes[handle], handle));
 			table_remove(&t, hashes[handle], handle);
 			assert_false(found(&t, hashes[handle], handle));
