@@ -7,6 +7,7 @@
  */
 #include "fault_vfs.h"
 #include "model_store.h"
+#include "scarce.h"
 #include "store_file.h"
 #include "tree.h"
 
@@ -27,15 +28,15 @@
 
 /* -- allocations that fail ------------------------------------------------------------------- */
 
-/* In this thread: so many work, then one fails; -1: all work. */
-static _Thread_local long ours_left = -1, sqlites_left = -1;
-static _Thread_local unsigned refused;
+/* In this thread: so many of ours work, then one fails; -1: all work. */
+static _Thread_local long ours_left = -1;
+static _Thread_local int refused;
 
-static bool refuse(long *left)
+static bool refuse(void)
 {
-	if (*left < 0 || (*left)-- > 0)
+	if (ours_left < 0 || ours_left-- > 0)
 		return false;
-	*left = -1;
+	ours_left = -1;
 	refused++;
 	return true;
 }
@@ -49,38 +50,17 @@ void *__wrap_realloc(void *p, size_t size);
 
 void *__wrap_malloc(size_t size)
 {
-	return refuse(&ours_left) ? NULL : __real_malloc(size);
+	return refuse() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-	return refuse(&ours_left) ? NULL : __real_calloc(n, size);
+	return refuse() ? NULL : __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *p, size_t size)
 {
-	return refuse(&ours_left) ? NULL : __real_realloc(p, size);
-}
-
-static sqlite3_mem_methods memory; /* SQLite's own */
-
-static void *scarce_malloc(int n)
-{
-	return refuse(&sqlites_left) ? NULL : memory.xMalloc(n);
-}
-
-static void *scarce_realloc(void *p, int n)
-{
-	return refuse(&sqlites_left) ? NULL : memory.xRealloc(p, n);
-}
-
-static void make_memory_scarce(void)
-{
-	assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
-	sqlite3_mem_methods scarce = memory;
-	scarce.xMalloc = scarce_malloc;
-	scarce.xRealloc = scarce_realloc;
-	assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
+	return refuse() ? NULL : __real_realloc(p, size);
 }
 
 /* -- a plan: what fails ---------------------------------------------------------------------- */
@@ -99,7 +79,7 @@ static void arm(const struct plan *p, long after)
 	if (p->ours)
 		ours_left = after;
 	else if (p->sqlites)
-		sqlites_left = after;
+		scarce_arm(after);
 	else
 		fault_vfs_arm(p->ops, (int)after, p->forever, p->rc);
 	fault_vfs_torn(p->torn);
@@ -107,9 +87,12 @@ static void arm(const struct plan *p, long after)
 
 static int disarm(const struct plan *p)
 {
-	ours_left = sqlites_left = -1;
+	ours_left = -1;
 	fault_vfs_torn(false);
-	return p->ops ? fault_vfs_disarm() : (int)refused;
+	int of_sqlite = scarce_disarm();
+	if (p->ops)
+		return fault_vfs_disarm();
+	return p->ours ? refused : of_sqlite;
 }
 
 /* -- one round ------------------------------------------------------------------------------- */
@@ -141,11 +124,12 @@ static void close_stack(struct round *r)
 static uint64_t digest_of(struct store *s)
 {
 	uint64_t sum = 0;
-	long ours = ours_left, sqlites = sqlites_left;
-	ours_left = sqlites_left = -1;
+	long ours = ours_left;
+	ours_left = -1;
+	scarce_pause(true);
 	assert_int_equal(tree_digest(s, TOP, &sum), 0);
+	scarce_pause(false);
 	ours_left = ours;
-	sqlites_left = sqlites;
 	return sum;
 }
 
@@ -342,7 +326,8 @@ static int setup(void **state)
 /* Also after a test that failed with its fault still to come. */
 static int teardown(void **state)
 {
-	ours_left = sqlites_left = -1;
+	ours_left = -1;
+	(void)scarce_disarm();
 	fault_vfs_disarm();
 	return store_file_teardown(state);
 }
@@ -425,7 +410,7 @@ int main(void)
 	printf("RFS_SEED=%u\n", seed);
 	if (getenv("RFS_LONG"))
 		stride = 1;
-	make_memory_scarce();
+	scarce_install();
 	fault_vfs_install();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_our_memory, setup, teardown),

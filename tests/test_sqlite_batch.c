@@ -4,6 +4,7 @@
  * fails, fails alone; each of the others is there, once, with one version more.
  */
 #include "fault_vfs.h"
+#include "scarce.h"
 #include "store_file.h"
 
 #include <errno.h>
@@ -346,38 +347,6 @@ static void test_reads_fail(void **state)
 
 /* -- failed by memory -------------------------------------------------------------------------- */
 
-static sqlite3_mem_methods memory;	   /* SQLite's own */
-static _Thread_local int memory_left = -1; /* allocations that still work; -1: all */
-static _Thread_local int refused;
-
-static bool refuse(void)
-{
-	if (memory_left < 0 || memory_left-- > 0)
-		return false;
-	memory_left = -1;
-	refused++;
-	return true;
-}
-
-static void *scarce_malloc(int n)
-{
-	return refuse() ? NULL : memory.xMalloc(n);
-}
-
-static void *scarce_realloc(void *p, int n)
-{
-	return refuse() ? NULL : memory.xRealloc(p, n);
-}
-
-static void make_memory_scarce(void)
-{
-	assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &memory), SQLITE_OK);
-	sqlite3_mem_methods scarce = memory;
-	scarce.xMalloc = scarce_malloc;
-	scarce.xRealloc = scarce_realloc;
-	assert_int_equal(sqlite3_config(SQLITE_CONFIG_MALLOC, &scarce), SQLITE_OK);
-}
-
 /* The nth allocation fails, for n = 0, 1, 2, ...: in the middle of a statement that writes, that
  * costs the whole transaction, not only the change. */
 static void test_memory_runs_out(void **state)
@@ -387,7 +356,7 @@ static void test_memory_runs_out(void **state)
 	static char data[STORE_BLOCK_SIZE];
 	uint64_t log = store_file_create(f, "log");
 	char old = 'a';
-	refused = 1;
+	int refused = 1;
 	for (int n = 0; refused > 0; n++) {
 		char fill = (char)('A' + n % 26);
 		struct store_attr before = attr_of(f->store, r.a), log_before;
@@ -396,10 +365,9 @@ static void test_memory_runs_out(void **state)
 		struct change c[] = {write_to(r.a, 3 * BLOCK, data, BLOCK),
 			write_to(log, log_before.size, data, 1500), create("new"),
 			write_to(r.a, 3 * BLOCK, data, BLOCK), create("a")};
-		refused = 0;
-		memory_left = n;
+		scarce_arm(n);
 		apply(f->store, c, ARRAY_LEN(c));
-		memory_left = -1;
+		refused = scarce_disarm();
 		bool first = c[0].result == 0 || c[3].result == 0;
 		old = first ? fill : old;
 		assert_int_equal(first_of(f->store, r.a, 3), old);
@@ -505,7 +473,7 @@ static void test_room_is_left(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_file_setup, store_file_teardown)
 int main(void)
 {
-	make_memory_scarce();
+	scarce_install();
 	fault_vfs_install();
 	const struct CMUnitTest tests[] = {
 		TEST(test_fails_alone),
