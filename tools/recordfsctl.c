@@ -19,9 +19,10 @@ static const struct command {
 	{"info", ctl_info, "[--blocks] FILE...",
 		"How files on a mount are stored and cached: blocks, holes, checksums, TTL left.\n"
 		"  --blocks           a line for each block, not for each range of like blocks\n"},
-	{"check", ctl_check, "[--repair] STORE",
+	{"check", ctl_check, "[--quiet] [--repair] STORE",
 		"Verifies the structure of a store and every checksum, without changing it; also\n"
 		"while it is mounted. A line for each fault; exit status 1 if there is any.\n"
+		"  -q, --quiet        no progress on standard error\n"
 		"  --repair           mends what can be mended, of a store that nobody has open;\n"
 		"                     exit status 1 if a fault is left\n"},
 };

@@ -1,76 +1,31 @@
-/* recordfsctl check STORE */
+/* recordfsctl check [--quiet] [--repair] STORE */
 
 #include "cache/store/sqlite_repair.h"
 #include "recordfsctl.h"
+#include "recordfsctl_progress.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-/* What is on the terminal's last line: so much of it has to be wiped out before a line is printed.
- */
+/* Where lines about faults go, and the progress that is in their way on a terminal. */
 struct screen {
 	FILE *out;
-	bool terminal;
-	bool dirty;
 	const char *prefix; /* of the lines about faults */
-	const char *doing;  /* "checking" */
-	char last[80];
+	struct progress progress;
 };
-
-/* Set by a signal; the check then ends in order, and leaves no file behind. */
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-static void catch_signals(void)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = on_signal};
-	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		sigaction(numbers[i], &action, NULL);
-}
-
-static void wipe(struct screen *s)
-{
-	if (s->dirty)
-		fputs("\r\033[K", stderr);
-	s->dirty = false;
-	s->last[0] = '\0';
-}
 
 static bool show_progress(void *arg, const char *step, uint64_t done, uint64_t total)
 {
 	struct screen *s = arg;
-	char line[sizeof s->last];
-	if (!s->terminal)
-		return !interrupted;
-	if (total && done)
-		snprintf(line, sizeof line, "%s %s: %" PRIu64 " %%", s->doing, step,
-			(done < total ? done : total) * 100 / total);
-	else
-		snprintf(line, sizeof line, "%s %s", s->doing, step);
-	if (strcmp(line, s->last) != 0) {
-		fprintf(stderr, "\r\033[K%s", line);
-		fflush(stderr);
-		snprintf(s->last, sizeof s->last, "%s", line);
-		s->dirty = true;
-	}
-	return !interrupted;
+	return progress_at(&s->progress, step, done, total);
 }
 
 static void show(struct screen *s, const char *prefix, const struct sqlite_check_fault *f)
 {
-	wipe(s);
+	progress_wipe(&s->progress);
 	fputs(prefix, s->out);
 	if (f->path) {
 		print_path(s->out, f->path);
@@ -128,13 +83,13 @@ static int repair(const char *path, struct screen *screen, struct sqlite_check_h
 {
 	struct sqlite_repair_summary sum;
 	char why[SQLITE_STORE_WHY], n[NUMBER_SIZE];
-	screen->doing = "repairing";
+	progress_next(&screen->progress, "repairing", PROGRESS_SHARE);
 	screen->prefix = "not mended: ";
 	screen->out = tmpfile();
 	if (!screen->out)
 		return complain("%s: cannot make a temporary file: %s", path, strerror(errno));
 	int r = sqlite_repair(path, handler, &sum, why, sizeof why);
-	wipe(screen);
+	progress_wipe(&screen->progress);
 	if (r == 0)
 		copy_to_stdout(screen->out);
 	fclose(screen->out);
@@ -155,12 +110,9 @@ static int repair(const char *path, struct screen *screen, struct sqlite_check_h
 	return sum.check.faults == 0 ? DONE : FAILED;
 }
 
-static int check(const char *path, bool mend)
+static int check(const char *path, bool mend, bool quiet)
 {
-	struct screen screen = {.out = stdout,
-		.terminal = isatty(STDERR_FILENO),
-		.prefix = "",
-		.doing = "checking"};
+	struct screen screen = {.out = stdout, .prefix = ""};
 	struct sqlite_check_handler handler = {
 		.fault = show_fault,
 		.progress = show_progress,
@@ -169,9 +121,9 @@ static int check(const char *path, bool mend)
 	};
 	struct sqlite_check_summary sum;
 	char why[SQLITE_STORE_WHY];
-	catch_signals();
+	progress_begin(&screen.progress, "checking", PROGRESS_SHARE, quiet);
 	int r = sqlite_check(path, &handler, &sum, why, sizeof why);
-	wipe(&screen);
+	progress_end(&screen.progress);
 	if (r < 0)
 		return complain("%s", why);
 	show_summary(path, &sum);
@@ -183,17 +135,24 @@ static int check(const char *path, bool mend)
 int ctl_check(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'}, {"repair", no_argument, NULL, 'r'}, {0}};
-	bool mend = false;
+		{"help", no_argument, NULL, 'h'},
+		{"quiet", no_argument, NULL, 'q'},
+		{"repair", no_argument, NULL, 'r'},
+		{0},
+	};
+	bool mend = false, quiet = false;
 	int option;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("check");
-		if (option != 'r')
+		if (option == 'q')
+			quiet = true;
+		else if (option == 'r')
+			mend = true;
+		else
 			return misused_option();
-		mend = true;
 	}
 	if (argc - optind != 1)
 		return misused("check: name one STORE");
-	return check(argv[optind], mend);
+	return check(argv[optind], mend, quiet);
 }

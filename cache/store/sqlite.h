@@ -49,3 +49,10 @@ int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char 
 
 /* Was the file created by this open? (So that a mount that fails can take it away again.) */
 bool sqlite_store_created(const struct store *s) NONNULL(1) MUST_CHECK;
+
+/*
+ * Is there a store at `path`, of our format or of an older one? It reads the file's header only,
+ * and nothing is done to it. It opens and closes the file: see above about locks. 0, or as
+ * sqlite_store_open(): -EPROTO (also: an empty file), -EPROTONOSUPPORT, -ENOENT, -EACCES, ...
+ */
+int sqlite_is_store(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);

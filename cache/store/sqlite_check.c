@@ -165,7 +165,7 @@ static void tidy(const char *path, const struct side_files *before)
 	sqlite3_close(db);
 }
 
-int sq_is_store(const char *path, char *why, size_t why_size)
+int sqlite_is_store(const char *path, char *why, size_t why_size)
 {
 	enum sq_format format;
 	int r = sq_recognise(path, &format, why, why_size);
@@ -309,7 +309,7 @@ static int check_all(struct check *k, const char *path, bool immutable, char *wh
 int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 	struct sqlite_check_summary *ret, char *why, size_t why_size)
 {
-	int r = sq_is_store(path, why, why_size);
+	int r = sqlite_is_store(path, why, why_size);
 	if (r < 0)
 		return r;
 	struct check k = {.handler = handler};

@@ -50,8 +50,6 @@ int check_changelog(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check_log.
 
 /* All of them. A fault is no failure of theirs. */
 int check_run_all(struct check *k) MUST_CHECK NONNULL(1); /* sqlite_check.c */
-/* Is there a store at `path`? As sq_recognise(); -ENOENT, or -EPROTO for an empty file, too. */
-int sq_is_store(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
 
 /*
  * Within statements that take long: every CHECK_STEPS steps of SQLite's virtual machine. Pages of a

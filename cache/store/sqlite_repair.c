@@ -359,7 +359,7 @@ int sqlite_repair(const char *path, const struct sqlite_check_handler *handler,
 	struct repair m = {.check = {.handler = handler, .step = "store"}};
 	struct sqlite_repair_summary sum = {0};
 	why[0] = '\0';
-	int r = sq_is_store(path, why, why_size);
+	int r = sqlite_is_store(path, why, why_size);
 	if (r < 0)
 		return r;
 	r = repair_at(&m, path, &sum, why, why_size);

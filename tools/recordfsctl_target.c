@@ -1,0 +1,169 @@
+#include "recordfsctl_target.h"
+#include "cache/store/sqlite.h"
+#include "recordfsctl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The directory above `path`, an absolute one, by cutting it; false: it is the root of all. */
+static bool go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+	if (!slash || path[1] == '\0')
+		return false;
+	slash[slash == path] = '\0';
+	return true;
+}
+
+/* Cuts *path, absolute and without symlinks, to the root of the mount that it is on. */
+static int find_root(char *path)
+{
+	struct stat here, above;
+	if (stat(path, &here) < 0)
+		return -errno;
+	for (;;) {
+		char *up = strdup(path);
+		if (!up)
+			return -ENOMEM;
+		bool ends = !go_up(up) || (stat(up, &above) == 0 && above.st_dev != here.st_dev);
+		free(up);
+		if (ends)
+			return 0;
+		(void)go_up(path);
+	}
+}
+
+/* Of an absolute path without symlinks: "/" for the root itself; NULL: it is not below it. */
+static const char *strip_root(const char *root, const char *path)
+{
+	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+	if (strncmp(path, root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+		return NULL;
+	return path[len] == '\0' ? "/" : path + len;
+}
+
+static int find_mounted(const char *argument, struct target *t)
+{
+	struct recordfs_stats s = {0};
+	int fd = open_on_mount(argument);
+	if (fd < 0)
+		return -1;
+	int r = ask_mount(fd, argument, RECORDFS_IOC_STATS, &s);
+	close(fd); /* an open file would be in the way of umount */
+	if (r < 0)
+		return r;
+	t->mounted = true;
+	t->store = strndup(s.store, sizeof s.store - 1);
+	char *path = realpath(argument, NULL);
+	t->root = path ? strdup(path) : NULL;
+	r = !path ? -errno : !t->root ? -ENOMEM : find_root(t->root);
+	const char *below = r == 0 ? strip_root(t->root, path) : NULL;
+	t->below = below ? strdup(below) : NULL;
+	free(path);
+	if (r < 0 || !t->store || !t->below) {
+		complain("%s: %s", argument, strerror(r < 0 ? -r : ENOMEM));
+		return -1;
+	}
+	return 0;
+}
+
+int target_find(const char *argument, struct target *ret)
+{
+	struct target t = {.name = argument};
+	struct stat st;
+	char why[SQLITE_STORE_WHY];
+	int r = 0;
+	if (stat(argument, &st) == 0 && S_ISDIR(st.st_mode))
+		r = find_mounted(argument, &t);
+	else if (!(t.store = strdup(argument)))
+		r = -1;
+	if (r == 0 && sqlite_is_store(t.store, why, sizeof why) < 0) {
+		complain("%s%s", why, t.mounted ? " (so the mount says; not seen from here?)" : "");
+		r = -1;
+	}
+	if (r == 0)
+		*ret = t;
+	else
+		target_free(&t);
+	return r;
+}
+
+void target_free(struct target *t)
+{
+	free(t->store);
+	free(t->root);
+	free(t->below);
+	*t = (struct target){0};
+}
+
+/* Takes out slashes that mean nothing; false: there is a "." or "..". */
+static bool tidy(char *path)
+{
+	char *to = path;
+	for (const char *from = path; *from;) {
+		size_t len = strcspn(from, "/");
+		bool dots = (len == 1 || len == 2) && strncmp(from, "..", len) == 0;
+		if (dots)
+			return false;
+		if (len > 0) {
+			*to++ = '/';
+			memmove(to, from, len);
+			to += len;
+		}
+		from += len;
+		from += *from == '/';
+	}
+	if (to == path)
+		*to++ = '/';
+	*to = '\0';
+	return true;
+}
+
+/* The path with all symlinks in it followed but the last name's. To be freed; NULL: its directory
+ * is not there. */
+static char *resolve(const char *path)
+{
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	char *whole = strndup(path, len);
+	char *slash = whole ? strrchr(whole, '/') : NULL;
+	const char *name = slash ? slash + 1 : whole;
+	char *dir = NULL, *joined = NULL;
+	bool dots = name && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || !*name);
+	if (dots) {
+		joined = realpath(whole, NULL);
+	} else if (whole) {
+		char *above = slash ? strndup(whole, (size_t)(slash - whole) + 1) : strdup(".");
+		dir = above ? realpath(above, NULL) : NULL;
+		free(above);
+		if (dir && asprintf(&joined, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name) < 0)
+			joined = NULL;
+	}
+	free(dir);
+	free(whole);
+	return joined;
+}
+
+char *target_path(const struct target *t, const char *path)
+{
+	char *real = t->mounted ? resolve(path) : NULL;
+	const char *below = real ? strip_root(t->root, real) : NULL;
+	char *copy = below ? strdup(below) : path[0] == '/' ? strdup(path) : NULL;
+	if (!copy)
+		complain("%s: %s", path,
+			t->mounted ? "not below the mountpoint; else write it as a record's path,"
+				     " which begins with /"
+				   : "a record's path begins with /");
+	else if (!tidy(copy)) {
+		complain("%s: a record's path has no . or .. in it", path);
+		free(copy);
+		copy = NULL;
+	}
+	free(real);
+	return copy;
+}

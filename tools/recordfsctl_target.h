@@ -1,0 +1,34 @@
+/*
+ * What STORE|MOUNTPOINT and PATH on a command line mean.
+ *
+ * A directory on a mount stands for the store that is mounted there; a file is a store itself. For
+ * work on the store's file: what a mount alone can do begins with open_on_mount().
+ */
+#pragma once
+
+#include "cache/store/compiler.h"
+
+#include <stdbool.h>
+
+struct target {
+	const char *name; /* the argument, for messages */
+	char *store;	  /* path of the database file; it is there, and is a recordfs store */
+	bool mounted;	  /* the argument was a directory on a mount, and so: */
+	char *root;	  /* the mount's root directory, absolute, without symlinks; else NULL */
+	char *below;	  /* the argument as the view shows it: "/", "/product"; else NULL */
+};
+
+/* `argument` must stay. 0, and target_free() has to follow; or -1 after a complaint: there is no
+ * such file, it is no store, nothing has been done to it. (A store of an older format is one.)
+ *
+ * Reads the file, so it must not be called while the process has the store open: sqlite.h. */
+int target_find(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
+void target_free(struct target *t) NONNULL(1);
+
+/*
+ * A record's path as the view shows it ("/product/42.json", "/"), from one that is written so, or
+ * below the mountpoint, absolute or relative to the working directory. The last name may be that
+ * of something which is not there, or of a symlink: that is not followed. NULL after a complaint;
+ * to be freed. Slashes that mean nothing are taken out, "." and ".." are refused.
+ */
+char *target_path(const struct target *t, const char *path) MUST_CHECK NONNULL(1, 2);
