@@ -1,6 +1,6 @@
 /*
  * The control interface of a mount: ioctl(2) on any file or directory of it, open for reading.
- * Needs no libfuse; recordfsctl uses it.
+ * Needs no libfuse; recordfsctl uses it. EPERM for all but the daemon's user and root.
  */
 #pragma once
 
@@ -51,5 +51,6 @@ struct recordfs_info {
 	struct recordfs_block block[RECORDFS_INFO_MAX];
 };
 
-#define RECORDFS_IOC_STATS _IOR('r', 0x51, struct recordfs_stats)
-#define RECORDFS_IOC_INFO _IOWR('r', 0x52, struct recordfs_info)
+#define RECORDFS_IOC_TYPE 'r' /* of all of them */
+#define RECORDFS_IOC_STATS _IOR(RECORDFS_IOC_TYPE, 0x51, struct recordfs_stats)
+#define RECORDFS_IOC_INFO _IOWR(RECORDFS_IOC_TYPE, 0x52, struct recordfs_info)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static_assert(RECORDFS_STATS_COUNT <= RECORDFS_STATS_MAX, "make room, and a new version");
 static_assert(_IOC_SIZE(RECORDFS_IOC_STATS) == sizeof(struct recordfs_stats), "14 bits of size");
@@ -117,13 +118,25 @@ static void reply_info(fuse_req_t req, uint64_t ino, const void *in, size_t in_s
 	free(info);
 }
 
+/* All of the control interface is for the user whose daemon this is, and for root: it tells where
+ * the store lies and what it holds, and with allow_other anybody can open a file. */
+static bool may_control(fuse_req_t req)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+	return uid == 0 || uid == geteuid();
+}
+
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
 	unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
 	(void)arg;
 	(void)fi;
 	(void)flags;
-	if (cmd == RECORDFS_IOC_STATS && out_size >= sizeof(struct recordfs_stats))
+	if (_IOC_TYPE(cmd) != RECORDFS_IOC_TYPE)
+		fuse_reply_err(req, ENOTTY);
+	else if (!may_control(req))
+		fuse_reply_err(req, EPERM);
+	else if (cmd == RECORDFS_IOC_STATS && out_size >= sizeof(struct recordfs_stats))
 		reply_stats(req);
 	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
 		reply_info(req, ino, in, in_size);

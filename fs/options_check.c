@@ -1,6 +1,7 @@
 /*
  * What can be known of the two paths before anything is created or mounted.
  */
+#include "cache/store/trust.h"
 #include "fuse.h"
 #include "options.h"
 
@@ -29,10 +30,49 @@ PRINTF_LIKE(3, 4) static int refuse(struct check *c, int error, const char *fmt,
 	return error;
 }
 
+/* Nobody is led anywhere by what others have put in his way. */
+static int check_links(struct check *c, const char *what, const char *path)
+{
+	char *link = NULL;
+	int r = trust_links(path, &link);
+	if (r == -EACCES)
+		refuse(c, r,
+			"%s '%s': the symbolic link '%s' is another user's, in a directory that "
+			"anybody may write to: name the file itself",
+			what, path, link);
+	else if (r < 0)
+		refuse(c, r, "%s '%s': %s", what, path, strerror(-r));
+	free(link);
+	return r;
+}
+
+/* Of the store and what SQLite would take for a part of it. */
+static int check_owners(struct check *c, const char *store)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(suffixes); i++) {
+		char *file = NULL;
+		if (asprintf(&file, "%s%s", store, suffixes[i]) < 0)
+			return refuse(c, -ENOMEM, "no memory");
+		r = trust_file(file);
+		if (r < 0)
+			refuse(c, r,
+				"'%s' is another user's, or no plain file, in a directory that "
+				"anybody may write to: remove it, or put the store somewhere else",
+				file);
+		free(file);
+	}
+	return r;
+}
+
 static int check_mountpoint(struct check *c)
 {
 	const char *path = c->o->mountpoint;
 	struct stat st;
+	int links = check_links(c, "mountpoint", path);
+	if (links < 0)
+		return links;
 	if (stat(path, &st) < 0) {
 		int error = errno;
 		if (error == ENOTCONN)
@@ -129,6 +169,9 @@ static int check_store(struct check *c)
 	char *absolute = NULL;
 	if (!*path)
 		return refuse(c, -EINVAL, "STORE is empty");
+	int links = check_links(c, "store", path);
+	if (links < 0)
+		return links;
 	if (stat(path, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
 			return refuse(c, -EINVAL, "store '%s' is not a regular file", path);
@@ -149,7 +192,7 @@ static int check_store(struct check *c)
 	}
 	free(c->o->store);
 	c->o->store = absolute;
-	return 0;
+	return check_owners(c, absolute);
 }
 
 static bool is_inside(const char *path, const char *dir)

@@ -90,6 +90,9 @@ int ask_mount(int fd, const char *path, unsigned long request, void *arg)
 	case EOPNOTSUPP:
 		complain("%s: not on a recordfs mount, or on one of another version", path);
 		return -1;
+	case EPERM:
+		complain("%s: only root and the user who has mounted it may do this", path);
+		return -1;
 	default:
 		return failed(path, errno);
 	}

@@ -1,6 +1,7 @@
 /* The tables of a store, how one is made, and how one is told from other files. */
 
 #include "sqlite_internal.h"
+#include "sqlite_vfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -266,15 +267,27 @@ static int put_in_place(const char *temporary, const char *path, bool replace)
 	return r;
 }
 
-/* Makes the file that SQLite then finds empty: if that is not possible, SQLite would try to open it
- * for reading only, and blame the file for not being there. */
-static int make_empty(const char *path)
+/*
+ * Makes the file that SQLite then finds empty: if that is not possible, SQLite would try to open it
+ * for reading only, and blame the file for not being there. It is for its owner alone whatever the
+ * umask says; but when it replaces an empty file it is whose that was, for whom that was. What
+ * SQLite makes beside it gets the same mode.
+ */
+static int make_empty(const char *path, const char *replaces)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	struct stat st = {.st_mode = 0600};
+	if (replaces && stat(replaces, &st) < 0)
+		return -errno;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
+	int r = 0;
+	if (replaces && geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) < 0)
+		r = -errno;
+	if (r == 0 && fchmod(fd, st.st_mode & 0666) < 0)
+		r = -errno;
 	close(fd);
-	return 0;
+	return r;
 }
 
 /* Builds the store under a name of its own and moves it into place when it is complete, so that a
@@ -286,10 +299,10 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size)
 		return -ENOMEM;
 	sqlite3 *db = NULL;
 	sq_remove_database(temporary);
-	int r = make_empty(temporary);
+	int r = make_empty(temporary, replace ? path : NULL);
 	if (r == 0)
-		r = sq_errno(sqlite3_open_v2(
-			temporary, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+		r = sq_errno(sqlite3_open_v2(temporary, &db,
+			SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, sq_vfs_name()));
 	if (r == 0)
 		r = build(db);
 	int system_errno = db ? sqlite3_system_errno(db) : 0;

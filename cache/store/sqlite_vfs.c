@@ -49,6 +49,8 @@
 
 #include "sqlite_vfs.h"
 
+#include "trust.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -80,6 +82,7 @@ struct file {
 	struct file *other; /* of a database its log, and of a log its database; or NULL */
 	bool is_log;
 	bool gathers;
+	const char *name;  /* SQLite keeps it for as long as the file is open */
 	bool writing;	   /* database: it holds the lock WRITE */
 	bool flush_failed; /* since that was asked last */
 
@@ -283,7 +286,16 @@ static int x_characteristics(sqlite3_file *f)
 
 static int x_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
 {
-	return below(f)->pMethods->xShmMap(below(f), page, size, extend, ret);
+	int rc = below(f)->pMethods->xShmMap(below(f), page, size, extend, ret);
+	if (rc != SQLITE_OK || page != 0 || !file_of(f)->name)
+		return rc;
+	/* Opened just now, or before. What is there now is ours, so it was then: nobody else can
+	 * put it in the place of his. */
+	char *index = sqlite3_mprintf("%s-shm", file_of(f)->name);
+	if (!index || trust_file(index) < 0)
+		rc = index ? SQLITE_CANTOPEN : SQLITE_IOERR_NOMEM;
+	sqlite3_free(index);
+	return rc;
 }
 
 static int x_shm_lock(sqlite3_file *file, int first, int n, int flags)
@@ -374,10 +386,16 @@ static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags
 	memset(file, 0, sizeof *file);
 	file->below = (sqlite3_file *)(void *)(file + 1);
 	memset(file->below, 0, (size_t)real->szOsFile);
+	if (name && trust_file(name) < 0)
+		return SQLITE_CANTOPEN;
 	int rc = real->xOpen(real, name, file->below, flags, ret_flags);
 	if (!file->below->pMethods)
 		return rc;
+	file->name = flags & SQLITE_OPEN_MAIN_DB ? name : NULL;
 	f->pMethods = methods_of(file->below);
+	/* And again: it may have come in between. It is closed by whoever asked for it. */
+	if (rc == SQLITE_OK && name && trust_file(name) < 0)
+		rc = SQLITE_CANTOPEN;
 	if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL))
 		tie(file, name);
 	return rc;

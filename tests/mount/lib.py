@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import traceback
 
 T = pathlib.Path(os.environ["T"])
 MNT = T / "mnt"
@@ -223,7 +224,6 @@ def child(function, *args):
             function(*args)
             status = 0
         except BaseException:
-            import traceback
             traceback.print_exc()
         finally:
             os._exit(status)
