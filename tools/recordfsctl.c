@@ -25,6 +25,11 @@ static const struct command {
 		"  -q, --quiet        no progress on standard error\n"
 		"  --repair           mends what can be mended, of a store that nobody has open;\n"
 		"                     exit status 1 if a fault is left\n"},
+	{"backup", ctl_backup, "[--quiet] [--rate=SIZE] STORE|MOUNTPOINT DEST",
+		"Copies a store into a new file DEST, as it is at one moment; also while it is\n"
+		"mounted and written to. The copy is verified before it gets its name.\n"
+		"  -q, --quiet        no progress, no summary\n"
+		"  --rate=SIZE        bytes a second at most (K, M, G, T)\n"},
 };
 
 static const struct command *find(const char *name)

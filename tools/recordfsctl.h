@@ -15,6 +15,7 @@ enum { DONE = 0, FAILED = 1, USAGE = 2 };
 int ctl_stats(int argc, char **argv) MUST_CHECK;
 int ctl_info(int argc, char **argv) MUST_CHECK;
 int ctl_check(int argc, char **argv) MUST_CHECK;
+int ctl_backup(int argc, char **argv) MUST_CHECK;
 
 /* One line on standard error, "recordfsctl: ..."; returns FAILED. */
 int complain(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -35,6 +36,9 @@ int ask_mount(int fd, const char *path, unsigned long request, void *arg) MUST_C
 /* A path with the bytes that could harm a terminal, or be taken for an end of line, escaped as
  * \ooo; a backslash is doubled. */
 void print_path(FILE *out, const char *path);
+
+/* "64M" -> bytes; letters K, M, G, T of either case. False: it is no size. */
+bool parse_size(const char *text, uint64_t *ret) MUST_CHECK;
 
 /* Text in buf, which is returned: 1,234,567; 12.3 MiB; 2.5 s. */
 enum { NUMBER_SIZE = 40 };

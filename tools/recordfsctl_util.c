@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -108,6 +109,22 @@ void print_path(FILE *out, const char *path)
 		else
 			fputc(*p, out);
 	}
+}
+
+bool parse_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "kKmMgGtT";
+	char *end;
+	errno = 0;
+	if (*text < '0' || *text > '9')
+		return false;
+	uint64_t value = strtoull(text, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : NULL;
+	unsigned shift = unit ? 10 * (unsigned)((unit - units) / 2 + 1) : 0;
+	if (errno || end[unit ? 1 : 0] || value > UINT64_MAX >> shift)
+		return false;
+	*ret = value << shift;
+	return true;
 }
 
 const char *number(uint64_t value, char buf[NUMBER_SIZE])

@@ -22,7 +22,11 @@
 
 struct sqlite_config {
 	const char *path;
-	bool readonly;	     /* changes answer -EROFS; nothing is written */
+	bool readonly; /* changes answer -EROFS; nothing is written */
+	/* Readonly, and every call sees the store as it was at the open. Until the close its log
+	 * cannot start anew, and grows with each write of others. One read at a time. The files
+	 * that SQLite makes to read a store which nobody has open are taken away at the close. */
+	bool snapshot;
 	uint64_t max_size;   /* bytes that the database may grow to; 0: only the disk limits it */
 	int busy_timeout_ms; /* how long to wait for others' transactions */
 };

@@ -109,62 +109,6 @@ static const struct {
 /* -- opening ------------------------------------------------------------------------------------
  */
 
-/* The log and its index beside the database. */
-struct side_files {
-	char *log;
-	char *index;
-	bool log_there;
-	bool index_there;
-};
-
-static void side_files_free(struct side_files *f)
-{
-	sqlite3_free(f->log);
-	sqlite3_free(f->index);
-}
-
-static int side_files_find(const char *path, struct side_files *ret)
-{
-	ret->log = sqlite3_mprintf("%s-wal", path);
-	ret->index = sqlite3_mprintf("%s-shm", path);
-	if (!ret->log || !ret->index)
-		return -ENOMEM;
-	ret->log_there = access(ret->log, F_OK) == 0;
-	ret->index_there = access(ret->index, F_OK) == 0;
-	return 0;
-}
-
-/* May files be made in the directory that `path` is in? */
-static bool directory_writable(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	bool writable = dir && access(dir, W_OK) == 0;
-	free(dir);
-	return writable;
-}
-
-/*
- * Reading made SQLite create the files of the log. Opening the store for writing and closing it
- * again takes them away, safely: SQLite does that only when nobody else has the store open, and
- * with an empty log it writes nothing.
- */
-static void tidy(const char *path, const struct side_files *before)
-{
-	struct stat st;
-	if (before->log_there || before->index_there || stat(before->log, &st) < 0 ||
-		st.st_size > 0 || access(path, W_OK) != 0)
-		return;
-	sqlite3 *db = NULL;
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
-		SQLITE_OK)
-		sqlite3_exec(db,
-			"PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;"
-			"SELECT count(*) FROM sqlite_schema",
-			NULL, NULL, NULL);
-	sqlite3_close(db);
-}
-
 int sqlite_is_store(const char *path, char *why, size_t why_size)
 {
 	enum sq_format format;
@@ -313,17 +257,17 @@ int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 	if (r < 0)
 		return r;
 	struct check k = {.handler = handler};
-	CLEANUP(side_files_free) struct side_files files = {0};
-	r = side_files_find(path, &files);
+	CLEANUP(sq_side_files_free) struct sq_side_files files = {0};
+	r = sq_side_files_find(path, &files);
 	bool bare = !files.log_there && !files.index_there;
 	if (r == 0)
-		r = check_all(&k, path, bare && !directory_writable(path), why, why_size);
+		r = check_all(&k, path, bare && !sq_directory_writable(path), why, why_size);
 	if (r < 0 && r != -EPROTO && r != -EPROTONOSUPPORT)
 		explain(path, &k, r, why, why_size);
 	sqlite3_finalize(k.place);
 	k.conn = sq_conn_close(k.conn);
 	if (files.index) /* else there was nothing opened either */
-		tidy(path, &files);
+		sq_side_files_tidy(path, &files);
 	if (r == 0)
 		*ret = k.summary;
 	return r;

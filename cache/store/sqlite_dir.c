@@ -115,7 +115,7 @@ static bool find_as_writer(struct sqlite_store *s, uint64_t parent, const struct
 	struct sq_inode *ret, int *ret_r)
 {
 	uint64_t committed = atomic_load(&s->committed);
-	if (atomic_exchange(&s->looked_up, committed) == committed ||
+	if (s->snapshot || atomic_exchange(&s->looked_up, committed) == committed ||
 		pthread_mutex_trylock(&s->write) != 0)
 		return false;
 	struct sq_conn *c = s->writer;

@@ -7,6 +7,7 @@
  *	sqlite_view.c        views, for SQL clients: records as rows
  *	sqlite_trigger.c     triggers that make them writable
  *	sqlite_trigger_log.c triggers that log what SQL clients change
+ *	sqlite_side.c        the files of the log, of a store that is only read
  *	sqlite_conn.c        connections, statements (sqlite_statements.h), errors
  *	sqlite_pool.c        connections that read
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
@@ -30,6 +31,7 @@
  *	sqlite_dir.c         reading names
  *	sqlite_xattr.c       extended attributes
  *	sqlite_check*.c      verifying all of it
+ *	sqlite_backup.c      copying it
  *	sqlite_repair*.c     mending it
  */
 #pragma once
@@ -62,6 +64,14 @@ struct sq_batch {
 	struct sq_inode held[SQ_HELD_MAX];
 	sqlite3_blob *data; /* of table block; NULL: not open */
 	sqlite3_blob *sums;
+};
+
+/* The log and its index beside the database, and whether they were there. */
+struct sq_side_files {
+	char *log;
+	char *index;
+	bool log_there;
+	bool index_there;
 };
 
 /* A connection. Used by one thread at a time: SQLite's own locks are off. */
@@ -164,6 +174,8 @@ struct sqlite_store {
 	/* Constant after the open. */
 	char *path;
 	bool readonly;
+	bool snapshot;		     /* readonly, and all of it is of one moment */
+	struct sq_side_files beside; /* of a snapshot: before it was opened */
 	bool created;
 	uint64_t max_pages; /* 0: no limit */
 	uint32_t page_size;
@@ -310,9 +322,12 @@ uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r) NONNULL(1, 3);
 #define SQ_READERS_MAX 8u
 
 /* A reader from the pool, inside of a read transaction: one committed state until sq_read_end(),
- * which takes NULL. */
+ * which takes NULL. Of a snapshot there is one, and its transaction ends with the store. */
 int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
 void sq_read_end(struct sqlite_store *s, struct sq_conn *c) NONNULL(1);
+
+/* Opens the reader of a snapshot, whose moment this is. */
+int sq_snapshot_begin(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* Closes those that are idle, which must be all. */
 void sq_readers_close(struct sqlite_store *s) NONNULL(1);
@@ -485,6 +500,16 @@ int64_t sq_peers_seen(const struct sq_peers *p) MUST_CHECK NONNULL(1);
 int sq_peers_look(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 /* That was our own commit, and no reason to look again. (w) */
 void sq_peers_committed(struct sqlite_store *s) NONNULL(1);
+
+/* -- sqlite_side.c ------------------------------------------------------------------------- */
+
+/* Before a store is opened for reading. Whatever is returned: sq_side_files_free(). */
+int sq_side_files_find(const char *path, struct sq_side_files *ret) MUST_CHECK NONNULL(1, 2);
+void sq_side_files_free(struct sq_side_files *f) NONNULL(1);
+/* When it is closed again: those that were not there before go, if they may. */
+void sq_side_files_tidy(const char *path, const struct sq_side_files *before) NONNULL(1, 2);
+/* May files be made in the directory that `path` is in? */
+bool sq_directory_writable(const char *path) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_store.c ------------------------------------------------------------------------ */
 

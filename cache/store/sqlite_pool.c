@@ -13,6 +13,42 @@
 
 #define PATIENCE_NS 200000000LL
 
+/*
+ * The reader of a snapshot: taken out when nobody else uses it, and never given up, since another
+ * one would see another moment.
+ */
+static struct sq_conn *take_snapshot(struct sqlite_store *s)
+{
+	pthread_mutex_lock(&s->pool);
+	s->pool_waiting++;
+	struct sq_conn *c;
+	while (!(c = s->idle))
+		pthread_cond_wait(&s->pool_free, &s->pool);
+	s->pool_waiting--;
+	s->idle = NULL;
+	pthread_mutex_unlock(&s->pool);
+	return c;
+}
+
+int sq_snapshot_begin(struct sqlite_store *s)
+{
+	struct sq_conn *c;
+	int64_t pages;
+	int r = sq_conn_open(s, &c);
+	if (r < 0)
+		return r;
+	r = sq_exec(sq_query(c, SQ_BEGIN, ""));
+	if (r == 0) /* a transaction begins with its first read */
+		r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
+	if (r < 0) {
+		sq_conn_close(c);
+		return r;
+	}
+	s->idle = c;
+	s->readers = 1;
+	return 0;
+}
+
 /* Takes an idle reader, or leave to open one (NULL). */
 static struct sq_conn *take(struct sqlite_store *s)
 {
@@ -64,8 +100,19 @@ static bool give_back(struct sqlite_store *s, struct sq_conn *c)
 	return kept;
 }
 
+static int begin_in_snapshot(struct sqlite_store *s, struct sq_conn **ret)
+{
+	struct sq_conn *c = take_snapshot(s);
+	c->ticks = 0; /* they count for each call, not for all of them */
+	atomic_fetch_add(&s->reads, 1);
+	*ret = c;
+	return 0;
+}
+
 int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret)
 {
+	if (s->snapshot)
+		return begin_in_snapshot(s, ret);
 	struct sq_conn *c = take(s);
 	int r = c ? 0 : sq_conn_open(s, &c);
 	if (r < 0) {
@@ -88,6 +135,10 @@ void sq_read_end(struct sqlite_store *s, struct sq_conn *c)
 {
 	if (!c)
 		return;
+	if (s->snapshot) {
+		IGNORE(give_back(s, c)); /* it is the only one */
+		return;
+	}
 	/* Whatever is wrong with one that fails here, the next one is new. */
 	if (sq_exec(sq_query(c, SQ_COMMIT, "")) == 0 && give_back(s, c))
 		return;

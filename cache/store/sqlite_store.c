@@ -89,6 +89,9 @@ static void free_store(struct sqlite_store *s)
 	/* Not before: closing any descriptor of a file gives up all locks that SQLite has on it. */
 	if (s->file >= 0)
 		close(s->file);
+	if (s->beside.index)
+		sq_side_files_tidy(s->path, &s->beside);
+	sq_side_files_free(&s->beside);
 	pthread_cond_destroy(&s->pool_free);
 	pthread_cond_destroy(&s->woken);
 	pthread_mutex_destroy(&s->wake);
@@ -158,7 +161,8 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 		return NULL;
 	}
 	s->store.ops = &ops;
-	s->readonly = cfg->readonly;
+	s->readonly = cfg->readonly || cfg->snapshot;
+	s->snapshot = cfg->snapshot;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->file = -1;
 	s->notice = -1;
@@ -259,6 +263,8 @@ static int use_log(struct sqlite_store *s, char *why, size_t why_size)
 
 static int start(struct sqlite_store *s)
 {
+	if (s->snapshot)
+		return sq_snapshot_begin(s);
 	if (!s->immutable)
 		sq_notice_open(s);
 	if (s->readonly) {
@@ -330,7 +336,9 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 	if (!s)
 		return -ENOMEM;
 	s->created = made;
-	int r = open_writer(s, why, why_size);
+	int r = s->snapshot ? sq_side_files_find(path, &s->beside) : 0;
+	if (r == 0)
+		r = open_writer(s, why, why_size);
 	if (r == 0) {
 		s->max_pages = cfg->max_size / s->page_size;
 		if (cfg->max_size && !s->max_pages)
@@ -352,7 +360,8 @@ int sqlite_store_open(
 {
 	why[0] = '\0';
 	char *path = absolute_path(cfg->path);
-	int made = path ? find_or_make(path, cfg->readonly, why, why_size) : -ENOMEM;
+	int made =
+		path ? find_or_make(path, cfg->readonly || cfg->snapshot, why, why_size) : -ENOMEM;
 	int r = made < 0 ? made : open_at(cfg, path, made == 1, ret, why, why_size);
 	if (made < 0)
 		free(path);
