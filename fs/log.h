@@ -1,6 +1,7 @@
 /*
  * Messages of the daemon: to standard error until log_to_syslog() was called, to syslog after it.
- * One line each, without a newline. Any thread.
+ * If systemd has connected standard error with its journal, each line begins with its priority, in
+ * the form that the journal takes it (sd-daemon(3)). One line each, without a newline. Any thread.
  */
 #pragma once
 
@@ -10,10 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Looks where standard error leads to. Before any line, and before there are threads. */
+void log_start(void);
+
 /* From now on to syslog: standard error is gone. */
 void log_to_syslog(void);
 
-/* `priority` as syslog(3) has them (LOG_ERR, ...). */
+/* `priority` as syslog(3) has them (LOG_ERR, ...). What is less than LOG_NOTICE is for a log that
+ * is kept: a bare standard error does not show it. */
 void log_line(int priority, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*

@@ -3,6 +3,7 @@
  */
 #include "daemon.h"
 #include "fuse.h"
+#include "log.h"
 #include "options.h"
 #include "session.h"
 #include "stack.h"
@@ -12,12 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #define EXIT_USAGE 2
 
 static int complain(const char *errmsg, int status)
 {
-	fprintf(stderr, "recordfs: %s\n", errmsg);
+	log_line(LOG_ERR, "%s", errmsg);
 	return status;
 }
 
@@ -73,6 +75,7 @@ int main(int argc, char *argv[])
 {
 	struct options o = {0};
 	set_up_malloc();
+	log_start();
 	int status = run(argc, argv, &o);
 	options_fini(&o);
 	return status;

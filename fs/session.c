@@ -10,6 +10,7 @@
 #include "ops.h"
 #include "readahead.h"
 #include "reply.h"
+#include "service.h"
 #include "stack.h"
 #include "tell.h"
 #include "watch.h"
@@ -361,7 +362,13 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 		ready();
 		if (o->fault && !o->foreground) /* in syslog as well */
 			log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
+		log_line(LOG_INFO, "%s is mounted on %s", o->store, o->mountpoint);
+		if (o->foreground)
+			service_ready(o->store, o->mountpoint);
 		wait_for_end(&s);
+		log_line(LOG_INFO, "%s is not mounted on %s any more", o->store, o->mountpoint);
+		if (o->foreground)
+			service_notify("STOPPING=1\nSTATUS=Closing the store");
 	}
 	stop(&s);
 	if (r < 0 && s.created)
