@@ -49,6 +49,7 @@ const char options_help[] =
 	"                          POINT is read, write, commit, flush, cache or open;\n"
 	"                          ERROR the name of an errno, or delay=MS\n"
 	"\n"
+	"  -o nonempty             also where a recordfs is mounted already, which is covered\n"
 	"  -o ro, rw, allow_other, allow_root, auto_unmount, fsname=NAME, subtype=NAME, "
 	"max_read=N,\n"
 	"     dev, nodev, suid, nosuid, exec, noexec, sync, async, dirsync, noatime, ...\n"
@@ -82,6 +83,7 @@ enum key {
 	KEY_REMOUNT,
 	KEY_RO,
 	KEY_RW,
+	KEY_NONEMPTY,
 	KEY_FSNAME,
 	KEY_SUBTYPE,
 	KEY_HAND_ON, /* to libfuse and the kernel */
@@ -115,6 +117,7 @@ static const struct fuse_opt template[] = {
 	KEY("remount", KEY_REMOUNT),
 	KEY("ro", KEY_RO),
 	KEY("rw", KEY_RW),
+	KEY("nonempty", KEY_NONEMPTY),
 	KEY("fsname=", KEY_FSNAME),
 	KEY("subtype=", KEY_SUBTYPE),
 	KEY("allow_other", KEY_HAND_ON),
@@ -309,8 +312,9 @@ static int unknown(struct parser *p, const char *arg)
 {
 	if (lacks_value(arg))
 		return refuse(p, "option '%s' needs a value: %s=...", arg, arg);
-	/* Comments of fstab, for systemd and others. */
-	if (!strncmp(arg, "x-", 2) || !strncmp(arg, "X-", 2) || !strncmp(arg, "comment=", 8))
+	/* Nothing between two commas, and comments of fstab, for systemd and others. */
+	if (!*arg || !strncmp(arg, "x-", 2) || !strncmp(arg, "X-", 2) ||
+		!strncmp(arg, "comment=", 8))
 		return 0;
 	return refuse(p, "unknown option '%s' (see recordfs --help)", arg);
 }
@@ -342,6 +346,9 @@ static int process(void *data, const char *arg, int key, struct fuse_args *outar
 	case KEY_RO:
 	case KEY_RW:
 		o->readonly = key == KEY_RO;
+		return 0;
+	case KEY_NONEMPTY:
+		o->nonempty = true;
 		return 0;
 	case KEY_FSNAME:
 	case KEY_SUBTYPE:

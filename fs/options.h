@@ -22,6 +22,7 @@ struct options {
 	bool help, version;
 	bool foreground, debug, single_threaded;
 	bool readonly;
+	bool nonempty;	/* may cover another recordfs */
 	int unwritable; /* why a mount that was to be writable is not, an errno; 0: it is */
 	bool drop_on_error;
 	enum options_sync sync;
@@ -46,7 +47,8 @@ int options_parse(struct options *o, int argc, char *argv[], char *errmsg,
 	size_t errmsg_size) MUST_CHECK NONNULL(1, 3, 4);
 
 /*
- * Looks at what can be known before anything is created: the mountpoint is a directory, the
+ * Looks at what can be known before anything is created: the mountpoint is a directory and no
+ * recordfs is mounted on it (one whose daemon has died is unmounted, and a line says so), the
  * store's directory exists, the store is not inside the mountpoint, what is needed to write it can
  * be written. A store that can only be read becomes `readonly`. Makes both paths absolute. A
  * negative errno with a line in errmsg.

@@ -3,6 +3,8 @@
  */
 #include "cache/store/trust.h"
 #include "fuse.h"
+#include "log.h"
+#include "mountpoint.h"
 #include "options.h"
 
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 struct check {
@@ -66,13 +69,53 @@ static int check_owners(struct check *c, const char *store)
 	return r;
 }
 
+/* What a daemon that has died left is in nobody's way but ours. 1: it is gone, what was beneath is
+ * to be looked at. */
+static int check_covered(struct check *c, const struct mountpoint *m)
+{
+	if (mountpoint_is_dead(m)) {
+		int r = mountpoint_clear(m);
+		if (r < 0)
+			return refuse(c, r,
+				"mountpoint '%s' is a mount whose daemon is gone, and cannot be "
+				"unmounted (%s): first run 'fusermount3 -u %s', or umount as root",
+				m->path, strerror(-r), m->path);
+		log_line(LOG_NOTICE, "unmounted '%s', whose daemon had died, from '%s'", m->source,
+			m->path);
+		return 1;
+	}
+	if (c->o->nonempty)
+		return 0;
+	return refuse(c, -EBUSY,
+		"mountpoint '%s': '%s' is mounted there already; first run 'fusermount3 -u %s', or "
+		"cover it with -o nonempty",
+		m->path, m->source, m->path);
+}
+
+/* What is mounted there already, if that is a recordfs. */
+static int check_mounted(struct check *c)
+{
+	struct mountpoint m;
+	int r;
+	do {
+		if (mountpoint_look(c->o->mountpoint, &m) < 0)
+			return 0; /* others find out why, and have words for it */
+		r = m.source ? check_covered(c, &m) : 0;
+		mountpoint_fini(&m);
+	} while (r > 0);
+	return r;
+}
+
 static int check_mountpoint(struct check *c)
 {
 	const char *path = c->o->mountpoint;
 	struct stat st;
-	int links = check_links(c, "mountpoint", path);
-	if (links < 0)
-		return links;
+	/* First, for a dead daemon has no answer to whoever follows a path. */
+	int r = check_mounted(c);
+	if (r == 0)
+		r = check_links(c, "mountpoint", path);
+	if (r < 0)
+		return r;
 	if (stat(path, &st) < 0) {
 		int error = errno;
 		if (error == ENOTCONN)

@@ -84,6 +84,8 @@ static void takes_what_mount_hands_over(void **state)
 	assert_non_null(strstr(o.mount, ",suid"));
 	assert_null(strstr(o.mount, "user="));
 	assert_null(strstr(o.mount, "x-systemd"));
+	assert_int_equal(parse("s.db mnt -o rw,,nofail,"), 0);
+	assert_false(o.readonly || o.nonempty);
 	assert_int_equal(parse("s.db mnt -o ro"), 0);
 	assert_true(o.readonly);
 	assert_non_null(strstr(o.mount, "ro"));
