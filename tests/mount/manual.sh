@@ -23,8 +23,30 @@ same "$(cat helped)" "$(cat described)" 'mount options'
 [ "$(wc -l <helped)" -ge 7 ]
 
 if command -v groff >/dev/null; then
-	for name in recordfs recordfsctl; do
-		same '' "$(groff -mandoc -ww -Tutf8 "$docs/$name.1" 2>&1 >"$name.txt")" "groff $name"
-		[ "$(wc -l <"$name.txt")" -gt 50 ]
+	for page in recordfs.1 recordfsctl.1 recordfs-store.5; do
+		same '' "$(groff -mandoc -ww -Tutf8 "$docs/$page" 2>&1 >"$page.txt")" "groff $page"
+		[ "$(wc -l <"$page.txt")" -gt 50 ]
 	done
 fi
+need mandoc
+for page in recordfs.1 recordfsctl.1 recordfs-store.5; do
+	same '' "$(mandoc -T lint -W warning "$docs/$page" 2>&1)" "mandoc $page"
+done
+
+# What recordfs-store(5) says of the file is true, and its examples run.
+recordfs "$STORE" "$MNT"
+fusermount3 -u "$MNT"
+for pragma in application_id user_version; do
+	value=$(sqlite3 "$STORE" "PRAGMA $pragma")
+	[ $pragma = user_version ] || value=$(printf '0x%x' "$value")
+	grep -A 1 -F "$pragma" "$docs/recordfs-store.5" | grep -qw "$value" || fail "$pragma is $value"
+done
+sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "$docs/recordfs-store.5" | grep -v '^\.' >examples.sql
+{
+	echo "INSERT INTO records(path, type) VALUES('/archive', 'directory');"
+	cat examples.sql
+} | sqlite3 -bail "$STORE" >examples.out
+same /archive/43.json "$(cat examples.out)" 'what the examples print'
+for table in store inode dentry block hole xattr orphan mount changelog; do
+	grep -q "^\.It Sy $table\|, Sy $table" "$docs/recordfs-store.5" || fail "no table $table"
+done

@@ -9,7 +9,7 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libsqlit
 	libcmocka-dev fuse3)
 # shellcheck disable=SC2034 # used by tools/test
 test_packages=("${build_packages[@]}" clang clang-format shellcheck python3 sqlite3 attr acl git
-	rsync vim make tar)
+	rsync vim make tar lsof psmisc fish zsh mandoc groff-base systemd)
 
 say() { printf '%s\n' "$*"; }
 
