@@ -1,6 +1,7 @@
 /* Runs the contract (contract.h) against every kind of store: add yours to `stores`. */
 #include "cache/cache.h"
 #include "cache/store/fault.h"
+#include "cache/store/meter.h"
 #include "cache/store/sqlite.h"
 #include "contract.h"
 #include "model_store.h"
@@ -111,10 +112,27 @@ static int open_fault_cache_sqlite(const char *where, struct store **ret)
 	return in_fault(open_cache_sqlite, where, ret);
 }
 
-/* As a mount has them: SQLite, then faults, then the cache. */
+static int open_metered(const char *where, struct store **ret)
+{
+	static struct meter *meter; /* of all tests */
+	struct store *next = NULL;
+	int r = open_fault_sqlite(where, &next);
+
+	if (r < 0)
+		return r;
+	if (!meter)
+		r = meter_new(&meter);
+	if (r == 0)
+		r = meter_store_new(meter, next, ret);
+	if (r < 0)
+		store_close(next);
+	return r;
+}
+
+/* As a mount has them: SQLite, then faults, the meter, then the cache. */
 static int open_mount(const char *where, struct store **ret)
 {
-	return in_cache(64 << 20, CACHE_SYNC_ALWAYS, open_fault_sqlite, where, ret);
+	return in_cache(64 << 20, CACHE_SYNC_ALWAYS, open_metered, where, ret);
 }
 
 static const struct contract_store stores[] = {
