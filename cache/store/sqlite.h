@@ -17,6 +17,7 @@
 #pragma once
 
 #include "store.h"
+#include "store_errors.h"
 
 #define SQLITE_STORE_WHY 512u
 
@@ -29,6 +30,9 @@ struct sqlite_config {
 	bool snapshot;
 	uint64_t max_size;   /* bytes that the database may grow to; 0: only the disk limits it */
 	int busy_timeout_ms; /* how long to wait for others' transactions */
+	/* For failures of what the store does by itself, which no caller hears of; NULL: they are
+	 * not kept. Must stay while the store is open. */
+	struct store_errors *errors;
 };
 
 /*

@@ -21,15 +21,8 @@
  *   COMMIT failed otherwise               the outcome is unknown: the transaction's pages may be
  *                                         in the log although SQLite says no ("ghost"), and would
  *                                         come back after a crash. It is settled before anyone is
- *                                         answered: see settle().
+ *                                         answered: see sq_settle().
  *   somebody else writes for too long     all changes are refused, after one wait
- *
- * States of the store, all under the write lock, but that any thread may find a flush to fail:
- *   healthy    degraded == false
- *   degraded   a flush of the log has failed, or a commit, and it was not settled yet, or could not
- *              be. Changes and flushes are refused with EIO, reads go on, nothing of the log is
- *              moved. Each change or flush begins by settling; after a failure of that at most
- *              one in PROBE_INTERVAL.
  */
 
 #include "sqlite_internal.h"
@@ -39,8 +32,6 @@
 /* Inode numbers are set aside by so many, so that a create does not write the row of table store.
  */
 #define INO_RESERVE 1024u
-
-#define PROBE_INTERVAL_NS 100000000LL
 
 void sq_write_lock(struct sqlite_store *s)
 {
@@ -88,33 +79,6 @@ void sq_rollback(struct sq_conn *c)
 	sq_batch_drop(c);
 	if (!sqlite3_get_autocommit(c->db) && sq_exec(sq_query(c, SQ_ROLLBACK, "")) < 0)
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-}
-
-/*
- * Makes sure that a failed commit did not happen and will not have happened after a crash. The
- * whole log is moved into the database file and starts anew, ghost and all, with a durable
- * transaction; that also rewrites every page whose flush may have been lost, since after a failed
- * fsync(2) the kernel takes them for written. For the same reason the log itself is written anew
- * before: if power fails while it is being moved, it must be there as a whole. When a reader holds
- * the log, a durable transaction overwrites the ghost; but not what was committed without a flush
- * before it, so if there is any of that, nothing is settled yet.
- */
-static int settle(struct sqlite_store *s)
-{
-	int64_t now = sq_now();
-	if (s->probed && now - s->probed < PROBE_INTERVAL_NS)
-		return -EIO;
-	atomic_store(&s->degraded, true);
-	sq_rollback(s->writer);
-	int64_t until = sq_deadline(s->writer);
-	int r = sq_log_rewrite(s, until);
-	if (r == 0)
-		r = sq_log_anew(s, true, until);
-	if (r == -EBUSY && atomic_load(&s->flushed) == atomic_load(&s->committed))
-		r = sq_log_touch(s, true);
-	s->probed = r < 0 ? now : 0;
-	atomic_store(&s->degraded, r < 0);
-	return r < 0 ? -EIO : 0;
 }
 
 uint64_t sq_take_ino(struct sqlite_store *s)
@@ -407,7 +371,7 @@ static void apply_retrying(
 	if (r == 0)
 		return;
 	if (r == -EBADE) {
-		IGNORE(settle(s)); /* the state that it leaves says the rest */
+		IGNORE(sq_settle(s)); /* the state that it leaves says the rest */
 		refuse(changes, n, -EIO, true);
 	} else if (n > 1 && began) {
 		for (size_t i = 0; i < n; i++)
@@ -438,7 +402,7 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 	if (r == 0)
 		s->writer->busy_until = sq_deadline(s->writer);
 	if (r == 0 && atomic_load(&s->degraded))
-		r = settle(s);
+		r = sq_settle(s);
 	if (r == 0)
 		apply_retrying(s, changes, n, durable, &stuck);
 	s->writer->busy_until = 0;
@@ -451,47 +415,4 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 		r = sq_flush(store);
 	if (r < 0)
 		refuse(changes, n, r, false);
-}
-
-/*
- * After an fsync(2) that failed the kernel takes for written what it has not written, and the next
- * one says that all is well. So none is tried, and nothing committed, until the log was settled.
- */
-static int sync_log(struct sqlite_store *s)
-{
-	uint64_t target = atomic_load(&s->committed);
-	if (atomic_load(&s->flushed) >= target)
-		return 0;
-	if (atomic_load(&s->degraded))
-		return -EAGAIN;
-	atomic_fetch_add(&s->flushes, 1);
-	int r = sq_errno(s->log_file->pMethods->xSync(s->log_file, SQLITE_SYNC_NORMAL));
-	if (r < 0)
-		atomic_store(&s->degraded, true);
-	uint64_t flushed = atomic_load(&s->flushed);
-	while (r == 0 && flushed < target &&
-		!atomic_compare_exchange_weak(&s->flushed, &flushed, target))
-		;
-	return r;
-}
-
-int sq_flush(struct store *store)
-{
-	struct sqlite_store *s = sq_store(store);
-	if (s->readonly || atomic_load(&s->flushed) >= atomic_load(&s->committed))
-		return 0;
-	pthread_mutex_lock(&s->sync);
-	int r = sync_log(s);
-	pthread_mutex_unlock(&s->sync);
-	if (r == 0)
-		return 0;
-	/* What was committed is in doubt on the disk: write it anew, to another place. The caller
-	 * whose flush it was is told nevertheless, as after any failed fsync(2). */
-	atomic_fetch_add(&s->failures, 1);
-	sq_write_lock(s);
-	int settled = 0; /* by another one, maybe */
-	if (atomic_load(&s->degraded) && (settled = settle(s)) == 0)
-		atomic_store(&s->flushed, atomic_load(&s->committed));
-	sq_write_unlock(s);
-	return r == -EAGAIN ? settled : -EIO;
 }

@@ -14,7 +14,7 @@ static const char *const statement_sql[] = {
 #undef X
 };
 
-int sq_errno(int rc)
+static int errno_of(int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -40,6 +40,14 @@ int sq_errno(int rc)
 	default:
 		return -EIO;
 	}
+}
+
+int sq_errno(int rc)
+{
+	int r = errno_of(rc);
+	if (r < 0)
+		sq_cause(rc);
+	return r;
 }
 
 void sqlite_store_prepare(void)

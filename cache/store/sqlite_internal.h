@@ -9,8 +9,10 @@
  *	sqlite_trigger_log.c triggers that log what SQL clients change
  *	sqlite_side.c        the files of the log, of a store that is only read
  *	sqlite_conn.c        connections, statements (sqlite_statements.h), errors
+ *	sqlite_cause.c       SQLite's errors by their names
  *	sqlite_pool.c        connections that read
  *	sqlite_commit.c      transactions: batches, savepoints, failed commits
+ *	sqlite_settle.c      flushes, commits of unknown outcome; the life of a store
  *	sqlite_vfs.c         writing the log in large pieces
  *	sqlite_batch.c       what is done once for several changes
  *	sqlite_busy.c        waiting for other processes
@@ -39,6 +41,7 @@
 #include "sqlite.h"
 #include "sqlite_log.h"
 #include "sqlite_statements.h"
+#include "store_errors.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -192,7 +195,8 @@ struct sqlite_store {
 	int synchronous;	/* (w) 1: NORMAL, 2: FULL, 0: not known */
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
 	uint64_t last_ino;	/* (w) */
-	atomic_bool degraded;	/* the log is in doubt; cleared under (w); sqlite_commit.c */
+	atomic_bool degraded;	/* the log is in doubt; cleared under (w); sqlite_settle.c */
+	atomic_bool probing;	/* it is being settled; set under (w) */
 	int64_t probed;		/* (w) when settling failed last; CLOCK_MONOTONIC, ns; or 0 */
 	bool waiting;		/* (w) has locked SQ_FILE_WAIT */
 	int64_t turn_until;	/* (w) not to make way for another mount until then */
@@ -263,6 +267,10 @@ struct sqlite_store {
 	atomic_uint_fast64_t flushes;
 	atomic_uint_fast64_t failures;
 	atomic_uint_fast64_t checksum_failures;
+	atomic_uint_fast64_t degradations;
+	atomic_uint_fast64_t probes;
+
+	struct store_errors *errors; /* constant; NULL: nobody keeps them */
 };
 
 static inline struct sqlite_store *sq_store(struct store *s)
@@ -272,7 +280,7 @@ static inline struct sqlite_store *sq_store(struct store *s)
 
 /* -- sqlite_conn.c ------------------------------------------------------------------------- */
 
-/* SQLite's result code as an errno: the one table. */
+/* SQLite's result code as an errno: the one table. A failure becomes the thread's store_cause(). */
 int sq_errno(int rc) MUST_CHECK;
 
 /* sqlite3_file_control() of the database. */
@@ -314,6 +322,11 @@ int sq_scalar(sqlite3_stmt *st, int64_t *ret) MUST_CHECK NONNULL(2);
 /* A column that holds a count, a size, an inode: -EIO in *r when it is negative (a damaged file).
  */
 uint64_t sq_column_u64(sqlite3_stmt *st, int column, int *r) NONNULL(1, 3);
+
+/* -- sqlite_cause.c ------------------------------------------------------------------------- */
+
+/* Says SQLite's result code to who asks why something failed. */
+void sq_cause(int rc);
 
 /* -- sqlite_pool.c ------------------------------------------------------------------------- */
 
@@ -385,7 +398,6 @@ const char *const *sq_log_ddl(size_t *ret_n) MUST_CHECK NONNULL(1);
 /* -- sqlite_commit.c ----------------------------------------------------------------------- */
 
 void sq_apply(struct store *store, struct change *const *changes, size_t n, bool durable);
-int sq_flush(struct store *store) MUST_CHECK;
 
 /* Takes and gives back the right to write, in turn. The second one waits for so long at most. */
 void sq_write_lock(struct sqlite_store *s) NONNULL(1);
@@ -397,6 +409,19 @@ int sq_synchronous(struct sqlite_store *s, int level) MUST_CHECK NONNULL(1);
 
 /* Leaves a transaction that SQLite may have left by itself already. */
 void sq_rollback(struct sq_conn *c) NONNULL(1);
+
+/* -- sqlite_settle.c ----------------------------------------------------------------------- */
+
+int sq_flush(struct store *store) MUST_CHECK;
+
+/* A flush of the log, or a commit, has failed, and the outcome is not settled. */
+void sq_degrade(struct sqlite_store *s) NONNULL(1);
+/* Tries to settle it where nobody waits for that, so that a store works again when the cause is
+ * gone, also if nobody writes. */
+void sq_probe(struct sqlite_store *s) NONNULL(1);
+/* A commit has failed, or the store is degraded: makes sure that nothing of what failed happened,
+ * or will have happened after a crash. -EIO: it is (still) degraded. (w) */
+int sq_settle(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_batch.c ------------------------------------------------------------------------ */
 

@@ -14,6 +14,7 @@
  * bit, so that neither a commit nor the last checkpoint finds much that is not on the disk yet.
  */
 
+#include "cause.h"
 #include "sqlite_internal.h"
 #include "sqlite_vfs.h"
 
@@ -67,6 +68,8 @@
 #define LOG_CUT "PRAGMA journal_size_limit = 33554432"
 /* How often the keeper looks at the log. */
 #define TICK (SECOND / 10)
+/* A store that is degraded is left alone for so long: whoever writes or flushes settles it. */
+#define PROBE_AFTER SECOND
 /* Between two slices of a census. */
 #define CENSUS_PAUSE (SECOND / 100)
 /* How long it holds the writers back for those who read the log, before it tries again later. */
@@ -80,6 +83,7 @@ struct rounds {
 	bool rested;		 /* there is nothing to do until somebody writes */
 	unsigned pages;		 /* to give back at a time */
 	int64_t wait;		 /* until the next round */
+	int64_t probe_at;	 /* when degraded: not to try to settle that before */
 };
 
 /*
@@ -160,11 +164,16 @@ int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-/* Beside the writers. Failures are not told to anyone: the log just goes on growing, and the next
- * round tries again. */
+/* Beside the writers. Failures are told to nobody but who looks at the last errors: the log just
+ * goes on growing, and the next round tries again. */
 static void checkpoint(struct sqlite_store *s)
 {
-	IGNORE(sq_log_move(s, s->keeper_conn, NULL));
+	store_cause_clear();
+	int r = sq_log_move(s, s->keeper_conn, NULL);
+	if (r < 0 && r != -EBUSY && s->errors)
+		store_errors_add(s->errors,
+			&(struct store_error){
+				.times = 1, .offset = -1, .error = -r, .op = "checkpoint"});
 }
 
 void sq_checkpoint_last(struct sqlite_store *s)
@@ -369,6 +378,18 @@ static void look(struct sqlite_store *s, struct rounds *k)
 		rest(s, k, now);
 }
 
+/* Nobody may be writing, and then nobody else would see that it works again. */
+static void probe(struct sqlite_store *s, struct rounds *k)
+{
+	int64_t now = sq_now();
+	if (!atomic_load(&s->degraded)) {
+		k->probe_at = now + PROBE_AFTER;
+	} else if (now >= k->probe_at) {
+		sq_probe(s);
+		k->probe_at = sq_now() + PROBE_AFTER;
+	}
+}
+
 static void *keep(void *arg)
 {
 	struct sqlite_store *s = arg;
@@ -380,6 +401,7 @@ static void *keep(void *arg)
 			sq_leave_room(s);
 			sq_write_unlock(s);
 		}
+		probe(s, &k);
 		look(s, &k);
 		if (sq_census_step(s) && k.wait > CENSUS_PAUSE)
 			k.wait = CENSUS_PAUSE;

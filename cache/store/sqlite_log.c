@@ -190,7 +190,7 @@ static sqlite3_file *log_of(struct sq_conn *c)
 static void flush_failed(struct sqlite_store *s, struct sq_conn *c)
 {
 	if (sq_vfs_flush_failed(log_of(c)))
-		atomic_store(&s->degraded, true);
+		sq_degrade(s);
 	bool is_ours = atomic_load(&s->log_role) == SQ_ROLE_OPEN;
 	if (!is_ours && lock_until(s, WAL_CKPT, 1, sq_now() + FIRST_NS) < 0)
 		return; /* who moves it now is told as well: each open file is */

@@ -54,6 +54,13 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 	return r;
 }
 
+static enum store_state state_of(struct sqlite_store *s)
+{
+	if (!atomic_load(&s->degraded))
+		return STORE_HEALTHY;
+	return atomic_load(&s->probing) ? STORE_PROBING : STORE_DEGRADED;
+}
+
 static void sq_stats(struct store *store, struct store_stats *stats)
 {
 	struct sqlite_store *s = sq_store(store);
@@ -67,6 +74,9 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 	stats->store_failures = atomic_load(&s->failures);
 	stats->checksum_failures = atomic_load(&s->checksum_failures);
 	stats->store_degraded = atomic_load(&s->degraded);
+	stats->store_state = state_of(s);
+	stats->store_degradations = atomic_load(&s->degradations);
+	stats->store_probes = atomic_load(&s->probes);
 	if (s->log_index && sq_log_view(s, &log))
 		stats->log_bytes = (uint64_t)log.frames * s->page_size;
 	if (sq_read_begin(s, &c) == 0) {
@@ -164,6 +174,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->readonly = cfg->readonly || cfg->snapshot;
 	s->snapshot = cfg->snapshot;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
+	s->errors = cfg->errors;
 	s->file = -1;
 	s->notice = -1;
 	s->told_version = -1;

@@ -29,8 +29,18 @@
 	X(store_bytes, "size of the store's database in bytes")                                    \
 	X(log_bytes, "size of the store's write-ahead log in bytes")                               \
 	X(store_degraded, "1 while the store refuses writes after an unknown outcome")             \
+	X(store_state, "0 healthy, 1 degraded, 2 probing whether it works again")                  \
+	X(store_degradations, "times that a commit or flush failed with an unknown outcome")       \
+	X(store_probes, "attempts to settle such an outcome")                                      \
 	X(faults_on, "1 when a fault-injecting layer is mounted")                                  \
 	X(faults_injected, "faults that were injected")
+
+/* The life of a store: see sqlite_settle.c. */
+enum store_state {
+	STORE_HEALTHY,
+	STORE_DEGRADED, /* reads go on, changes are refused */
+	STORE_PROBING,	/* the same; whether it works again is being tried */
+};
 
 struct store_stats {
 #define X(name, text) uint64_t name;
