@@ -4,13 +4,14 @@
  */
 #pragma once
 
+#include "cache/store/histogram.h"
 #include "cache/store/stats.h"
 
 #include <linux/ioctl.h>
 #include <stdint.h>
 
 /* Of the structs below. A daemon of another version answers ENOTTY, for their sizes differ. */
-#define RECORDFS_CONTROL_VERSION 1
+#define RECORDFS_CONTROL_VERSION 2
 
 #define RECORDFS_STATS_COUNT (sizeof(struct store_stats) / sizeof(uint64_t))
 #define RECORDFS_STATS_MAX 64
@@ -20,6 +21,7 @@ struct recordfs_stats {
 	uint32_t n;			     /* values that count */
 	uint64_t values[RECORDFS_STATS_MAX]; /* in the order of STORE_STATS */
 	int64_t cache_ttl;		     /* nanoseconds */
+	int64_t uptime;			     /* nanoseconds since the mount was made */
 	char release[32];		     /* of the daemon */
 	char sync[16];			     /* always, standard, disabled */
 	char options[1024];		     /* as after -o: all that recordfs itself knows */
@@ -51,6 +53,55 @@ struct recordfs_info {
 	struct recordfs_block block[RECORDFS_INFO_MAX];
 };
 
+/* What was measured: how long requests take, and what the store is asked; changes of a commit. They
+ * are asked for from the `first` on until there are no more (n == 0). */
+#define RECORDFS_HISTOGRAMS 13
+enum recordfs_histogram_kind {
+	RECORDFS_REQUEST, /* nanoseconds of a FUSE operation */
+	RECORDFS_STORE,	  /* nanoseconds of an operation of the store, below the cache */
+	RECORDFS_GROUP,	  /* changes of a transaction */
+};
+struct recordfs_histogram {
+	char name[24];
+	uint32_t kind;
+	uint32_t unused;
+	uint64_t errors; /* requests: answers that were an errno */
+	uint64_t failed; /* of these EIO and ENOSPC */
+	uint64_t sum;
+	uint64_t max;
+	uint64_t bucket[HISTOGRAM_BUCKETS]; /* cache/store/histogram.h */
+};
+struct recordfs_histograms {
+	uint32_t version; /* RECORDFS_CONTROL_VERSION */
+	uint32_t first;	  /* in */
+	uint32_t n;
+	uint32_t unused;
+	struct recordfs_histogram histogram[RECORDFS_HISTOGRAMS];
+};
+
+/* The last failures of the store, the newest first. */
+#define RECORDFS_ERRORS 16
+struct recordfs_error {
+	int64_t first; /* nanoseconds since 1970 */
+	int64_t last;
+	uint64_t times;
+	uint64_t ino;	/* 0: about no record */
+	int64_t offset; /* bytes; -1: not about a place */
+	int32_t error;	/* positive errno */
+	int32_t code;	/* the store's own; for SQLite its extended result code. 0: none */
+	char code_name[40];
+	char op[24];
+	char path[888]; /* from the root of the store; the end of one that is longer. "": not known
+			 */
+};
+struct recordfs_errors {
+	uint32_t version;
+	uint32_t n;
+	struct recordfs_error error[RECORDFS_ERRORS];
+};
+
 #define RECORDFS_IOC_TYPE 'r' /* of all of them */
 #define RECORDFS_IOC_STATS _IOR(RECORDFS_IOC_TYPE, 0x51, struct recordfs_stats)
 #define RECORDFS_IOC_INFO _IOWR(RECORDFS_IOC_TYPE, 0x52, struct recordfs_info)
+#define RECORDFS_IOC_HISTOGRAMS _IOWR(RECORDFS_IOC_TYPE, 0x58, struct recordfs_histograms)
+#define RECORDFS_IOC_ERRORS _IOR(RECORDFS_IOC_TYPE, 0x59, struct recordfs_errors)

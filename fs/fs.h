@@ -4,10 +4,12 @@
  */
 #pragma once
 
+#include "cache/store/meter.h"
 #include "cache/store/store.h"
 #include "fuse.h"
 #include "gather.h"
 #include "inodes.h"
+#include "latency.h"
 #include "notify.h"
 #include "options.h"
 #include "reaper.h"
@@ -26,6 +28,9 @@ struct fs {
 	struct gather *gather; /* of small writes */
 	struct renames *renames;
 	struct room *room;
+	struct meter *meter;	 /* of the store below the cache */
+	struct latency *latency; /* of requests */
+	int64_t mounted;	 /* when it was, by the monotonic clock */
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;

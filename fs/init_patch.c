@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ull << 36)
@@ -52,46 +51,3 @@ bool init_patch_answer(struct init_offer *offer, const struct iovec *iov, int co
 	*ret_len = sizeof header + sizeof init;
 	return true;
 }
-
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-
-int init_patch(struct fuse_session *se)
-{
-	(void)se;
-	return 0;
-}
-
-#else
-
-/* Of the one session of this process. Only the thread that serves INIT writes to it, before there
- * are others. */
-static struct init_offer offer;
-static bool answered;
-
-static ssize_t patched_read(int fd, void *buf, size_t len, void *userdata)
-{
-	(void)userdata;
-	ssize_t n = read(fd, buf, len);
-	if (!answered && n > 0)
-		init_patch_request(&offer, buf, (size_t)n);
-	return n;
-}
-
-static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-	(void)userdata;
-	char out[sizeof(struct fuse_out_header) + sizeof(struct fuse_init_out)];
-	size_t len;
-	if (answered || !init_patch_answer(&offer, iov, count, out, sizeof out, &len))
-		return writev(fd, iov, count);
-	answered = true;
-	return write(fd, out, len);
-}
-
-int init_patch(struct fuse_session *se)
-{
-	static const struct fuse_custom_io io = {.writev = patched_writev, .read = patched_read};
-	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
-}
-
-#endif

@@ -12,13 +12,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-struct fuse_session;
-
-/* To be called after fuse_session_mount(), before the first request. With a libfuse that can do it
- * all by itself: does nothing. 0 or a negative errno. */
-int init_patch(struct fuse_session *se) MUST_CHECK NONNULL(1);
-
-/* The two halves of it, on messages as the kernel has them; for tests. */
+/* The two halves of it, on messages as the kernel has them; wire.c has both pass here, but for a
+ * libfuse that can do it all by itself. */
 struct init_offer {
 	bool seen;	 /* an INIT request, whose answer is to come */
 	uint64_t unique; /* its number */

@@ -66,6 +66,11 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
+/* ops_metrics.c: answers to calls of control.h */
+void op_ioctl_stats(fuse_req_t req);
+void op_ioctl_histograms(fuse_req_t req, const void *in, size_t in_size);
+void op_ioctl_errors(fuse_req_t req);
+
 /* ops_ioctl.c */
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
 	unsigned flags, const void *in, size_t in_size, size_t out_size);

@@ -7,56 +7,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static_assert(RECORDFS_STATS_COUNT <= RECORDFS_STATS_MAX, "make room, and a new version");
-static_assert(_IOC_SIZE(RECORDFS_IOC_STATS) == sizeof(struct recordfs_stats), "14 bits of size");
 static_assert(_IOC_SIZE(RECORDFS_IOC_INFO) == sizeof(struct recordfs_info), "14 bits of size");
-
-/* At most `size` bytes of text, terminated. */
-static void copy_text(char *to, size_t size, const char *from)
-{
-	if (from)
-		snprintf(to, size, "%s", from);
-}
-
-static void describe_options(const struct options *o, struct recordfs_stats *s)
-{
-	snprintf(s->options, sizeof s->options,
-		"%s,sync=%s,on_cache_error=%s,cache_size=%" PRIu64 ",cache_ttl=%g,watch=%g"
-		",max_size=%" PRIu64 "%s",
-		o->readonly ? "ro" : "rw", options_sync_name(o->sync),
-		o->drop_on_error ? "drop" : "eio", o->cache_size, (double)o->cache_ttl_ns / 1e9,
-		(double)o->watch_ns / 1e6, o->max_size, o->single_threaded ? ",single" : "");
-	copy_text(s->sync, sizeof s->sync, options_sync_name(o->sync));
-	copy_text(s->fault, sizeof s->fault, o->fault);
-	copy_text(s->store, sizeof s->store, o->store);
-	copy_text(s->release, sizeof s->release, RECORDFS_VERSION);
-	s->cache_ttl = o->cache_ttl_ns;
-}
-
-static void reply_stats(fuse_req_t req)
-{
-	struct fs *fs = fs_of(req);
-	struct store_stats stats = {0};
-	store_stats(fs->store, &stats);
-	stats.read_requests = atomic_load_explicit(&fs->read_requests, memory_order_relaxed);
-	stats.write_requests = atomic_load_explicit(&fs->write_requests, memory_order_relaxed);
-	stats.outside_changes = atomic_load_explicit(&fs->outside_changes, memory_order_relaxed);
-
-	struct recordfs_stats s = {.version = RECORDFS_CONTROL_VERSION, .n = RECORDFS_STATS_COUNT};
-	unsigned i = 0;
-#define X(name, text) s.values[i++] = stats.name;
-	STORE_STATS(X)
-#undef X
-	describe_options(fs->options, &s);
-	fuse_reply_ioctl(req, 0, &s, sizeof s);
-}
 
 static int look_at_blocks(struct fs *fs, uint64_t ino, struct recordfs_info *info)
 {
@@ -137,7 +93,11 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 	else if (!may_control(req))
 		fuse_reply_err(req, EPERM);
 	else if (cmd == RECORDFS_IOC_STATS && out_size >= sizeof(struct recordfs_stats))
-		reply_stats(req);
+		op_ioctl_stats(req);
+	else if (cmd == RECORDFS_IOC_HISTOGRAMS && out_size >= sizeof(struct recordfs_histograms))
+		op_ioctl_histograms(req, in, in_size);
+	else if (cmd == RECORDFS_IOC_ERRORS && out_size >= sizeof(struct recordfs_errors))
+		op_ioctl_errors(req);
 	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
 		reply_info(req, ino, in, in_size);
 	else

@@ -7,6 +7,7 @@
  * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
  * and where the drop would wait for the answer, behind it. See notify.h.
  */
+#include "latency.h"
 #include "ops.h"
 #include "reply.h"
 
@@ -23,6 +24,7 @@ static_assert(GATHER_MAX <= STORE_BATCH_MAX, "what is gathered is one batch");
 /* A write as the kernel asked for it. */
 struct write {
 	fuse_req_t req;
+	struct latency_stamp stamp;
 	uint64_t offset;
 	bool page; /* it writes a page of a mapping back */
 	bool durable;
@@ -40,6 +42,7 @@ static struct write make_write(fuse_req_t req, fuse_ino_t ino, const void *data,
 {
 	struct write w = {
 		.req = req,
+		.stamp = latency_stamp(),
 		.offset = (uint64_t)off,
 		.page = fi->writepage,
 		/* On a handle without the page cache the kernel leaves O_SYNC and O_DSYNC to us. */
@@ -77,6 +80,7 @@ static void answer(const struct write *w)
 {
 	struct fs *fs = fs_of(w->req);
 	const struct change *c = &w->change;
+	latency_resume(w->stamp);
 	if (c->result < 0) {
 		answer_failure(w);
 		return;

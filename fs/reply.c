@@ -1,6 +1,7 @@
 #include "reply.h"
 
 #include "clock.h"
+#include "latency.h"
 #include "log.h"
 #include "loop.h"
 
@@ -26,10 +27,11 @@ static _Thread_local struct {
 	uint_least64_t outside_changes;
 } current;
 
-void reply_begin(struct fs *fs)
+int64_t reply_begin(struct fs *fs)
 {
 	current.begun = clock_monotonic();
 	current.outside_changes = atomic_load(&fs->outside_changes);
+	return current.begun;
 }
 
 bool reply_name_fits(fuse_req_t req, const char *name)
@@ -210,6 +212,7 @@ static void note_suid(struct fs *fs, const struct store_attr *attr)
 /* An answer that waits for a drop. */
 struct late_answer {
 	struct notify_job job;
+	struct latency_stamp stamp;
 	fuse_req_t req;
 	enum fs_op op;
 	int error;	/* 0: an answer to what went well: */
@@ -221,6 +224,7 @@ static void answer_late(struct notify_job *job)
 {
 	struct late_answer *late = CONTAINER_OF(job, struct late_answer, job);
 	struct fs *fs = fs_of(late->req);
+	latency_resume(late->stamp);
 	if (late->error)
 		reply_error(late->req, late->op, late->error);
 	else if (late->op == OP_WRITE)
@@ -249,6 +253,7 @@ static bool answer_after_drop(
 	if (!late)
 		return false;
 	*late = (struct late_answer){.job = {.stale = {.ino = ino}, .done = answer_late},
+		.stamp = latency_stamp(),
 		.req = req,
 		.op = op,
 		.entry = *entry};
@@ -401,6 +406,7 @@ void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)
 	*late = (struct late_answer){
 		.job = {.stale = {.ino = ino, .offset = (int64_t)offset, .len = (int64_t)size},
 			.done = answer_late},
+		.stamp = latency_stamp(),
 		.req = req,
 		.op = OP_WRITE,
 		.written = size};
@@ -417,6 +423,7 @@ void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64
 		return;
 	}
 	*late = (struct late_answer){.job = {.stale = {.ino = ino}, .done = answer_late},
+		.stamp = latency_stamp(),
 		.req = req,
 		.op = op,
 		.error = c->result};

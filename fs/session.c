@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "company.h"
 #include "fs.h"
-#include "init_patch.h"
+#include "latency.h"
 #include "lifeline.h"
 #include "log.h"
 #include "loop.h"
@@ -14,6 +14,7 @@
 #include "stack.h"
 #include "tell.h"
 #include "watch.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,15 +136,20 @@ static int receive(void *arg, void *buf, bool wait)
 	return r < 0 ? r : fuse_session_receive_buf(s->se, buf);
 }
 
+/* What a request begins with, if that is in memory; else all zero. */
+static struct fuse_in_header header_of(const struct fuse_buf *b)
+{
+	struct fuse_in_header h = {0};
+	if (!(b->flags & FUSE_BUF_IS_FD) && b->size >= sizeof h)
+		memcpy(&h, b->mem, sizeof h);
+	return h;
+}
+
 /* A thread is a client. Nobody waits for the end of a handle, nor for what the kernel forgets. */
 static uint64_t client(void *arg, const void *buf)
 {
 	(void)arg;
-	const struct fuse_buf *b = buf;
-	struct fuse_in_header h;
-	if (b->flags & FUSE_BUF_IS_FD || b->size < sizeof h)
-		return COMPANY_UNKNOWN;
-	memcpy(&h, b->mem, sizeof h);
+	struct fuse_in_header h = header_of(buf);
 	switch (h.opcode) {
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
@@ -158,7 +164,7 @@ static uint64_t client(void *arg, const void *buf)
 static void process(void *arg, void *buf)
 {
 	struct session *s = arg;
-	reply_begin(&s->fs);
+	latency_begin(header_of(buf).opcode, reply_begin(&s->fs));
 	fuse_session_process_buf(s->se, buf);
 	const struct fuse_buf *done = buf;
 	if (done->mem)
@@ -235,7 +241,7 @@ static int mount_it(struct session *s)
 		s->se = NULL;
 		return fail(s, -EIO, "cannot mount on '%s'%s", s->options->mountpoint, fuse_said);
 	}
-	return init_patch(s->se);
+	return wire_attach(s->se);
 }
 
 /* The first request is INIT; when it was answered, the mount works. */
@@ -262,10 +268,20 @@ static bool reap_later(void *arg, uint64_t ino)
 	return true;
 }
 
+static int make_counters(struct session *s)
+{
+	s->fs.mounted = clock_monotonic();
+	s->fs.latency = calloc(1, sizeof *s->fs.latency);
+	int r = s->fs.latency ? meter_new(&s->fs.meter) : -ENOMEM;
+	return r < 0 ? fail(s, r, "cannot start: %s", strerror(-r)) : 0;
+}
+
 static int open_store(struct session *s)
 {
-	int r = stack_open(
-		s->options, loop_may_block, &s->fs.store, &s->created, s->errmsg, s->errmsg_size);
+	int r = make_counters(s);
+	if (r == 0)
+		r = stack_open(s->options, s->fs.meter, loop_may_block, &s->fs.store, &s->created,
+			s->errmsg, s->errmsg_size);
 	if (r < 0)
 		return r;
 	r = inodes_new(&s->fs.inodes);
@@ -342,6 +358,9 @@ static void stop(struct session *s)
 	s->fs.gather = gather_free(s->fs.gather);
 	s->fs.renames = renames_free(s->fs.renames);
 	s->fs.inodes = inodes_free(s->fs.inodes);
+	s->fs.meter = meter_free(s->fs.meter);
+	free(s->fs.latency);
+	s->fs.latency = NULL;
 }
 
 int session_run(const struct options *o, void (*ready)(void), char *errmsg, size_t errmsg_size)

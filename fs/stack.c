@@ -44,13 +44,14 @@ static void point_to_check(const struct options *o, char *errmsg, size_t errmsg_
 		o->store);
 }
 
-static int open_sqlite(const struct options *o, struct store **ret, bool *ret_created, char *errmsg,
-	size_t errmsg_size)
+static int open_sqlite(const struct options *o, struct meter *meter, struct store **ret,
+	bool *ret_created, char *errmsg, size_t errmsg_size)
 {
 	struct sqlite_config config = {.path = o->store,
 		.readonly = o->readonly,
 		.max_size = o->max_size,
-		.busy_timeout_ms = BUSY_TIMEOUT_MS};
+		.busy_timeout_ms = BUSY_TIMEOUT_MS,
+		.errors = &meter->errors};
 	sqlite_store_prepare();
 	int r = sqlite_store_open(&config, ret, errmsg, errmsg_size);
 	if (r == 0)
@@ -62,8 +63,8 @@ static int open_sqlite(const struct options *o, struct store **ret, bool *ret_cr
 
 /* The store with the fault injector on it, whose plan may fail or delay the opening first of all.
  */
-static int open_with_faults(const struct options *o, struct store **ret, bool *ret_created,
-	char *errmsg, size_t errmsg_size)
+static int open_with_faults(const struct options *o, struct meter *meter, struct store **ret,
+	bool *ret_created, char *errmsg, size_t errmsg_size)
 {
 	struct fault_spec *spec = NULL;
 	struct store *sqlite = NULL;
@@ -75,7 +76,7 @@ static int open_with_faults(const struct options *o, struct store **ret, bool *r
 		snprintf(errmsg, errmsg_size, "store '%s': injected fault: %s", o->store,
 			strerror(-r));
 	else
-		r = open_sqlite(o, &sqlite, ret_created, errmsg, errmsg_size);
+		r = open_sqlite(o, meter, &sqlite, ret_created, errmsg, errmsg_size);
 	if (r == 0)
 		r = fault_store_new(spec, sqlite, ret);
 	if (r < 0) {
@@ -85,8 +86,9 @@ static int open_with_faults(const struct options *o, struct store **ret, bool *r
 	return r;
 }
 
+/* `fault`: the store that injects faults, if there is one. */
 static int add_cache(const struct options *o, void (*before_blocking)(void *arg),
-	struct store *below, struct store **ret)
+	struct store *fault, struct store *below, struct store **ret)
 {
 	static const enum cache_sync levels[] = {
 		[OPTIONS_SYNC_ALWAYS] = CACHE_SYNC_ALWAYS,
@@ -99,24 +101,26 @@ static int add_cache(const struct options *o, void (*before_blocking)(void *arg)
 		.drop_on_error = o->drop_on_error,
 		.blind = o->watch_ns == 0,
 		.update_fault = o->fault ? fault_cache_update : NULL,
-		.update_fault_arg = below,
+		.update_fault_arg = fault,
 		.before_blocking = before_blocking};
 	return cache_new(&config, below, ret);
 }
 
-int stack_open(const struct options *o, void (*before_blocking)(void *arg), struct store **ret,
-	bool *ret_created, char *errmsg, size_t errmsg_size)
+int stack_open(const struct options *o, struct meter *meter, void (*before_blocking)(void *arg),
+	struct store **ret, bool *ret_created, char *errmsg, size_t errmsg_size)
 {
-	struct store *below = NULL;
+	struct store *below = NULL, *metered = NULL;
 	snprintf(errmsg, errmsg_size, "store '%s': no memory", o->store);
-	int r = o->fault ? open_with_faults(o, &below, ret_created, errmsg, errmsg_size)
-			 : open_sqlite(o, &below, ret_created, errmsg, errmsg_size);
+	int r = o->fault ? open_with_faults(o, meter, &below, ret_created, errmsg, errmsg_size)
+			 : open_sqlite(o, meter, &below, ret_created, errmsg, errmsg_size);
 	if (r != 0)
 		return r;
-	r = add_cache(o, before_blocking, below, ret);
+	r = meter_store_new(meter, below, &metered);
+	if (r == 0)
+		r = add_cache(o, before_blocking, below, metered, ret);
 	if (r < 0) {
 		snprintf(errmsg, errmsg_size, "cannot make the cache: %s", strerror(-r));
-		store_close(below);
+		store_close(metered ? metered : below);
 	}
 	return r;
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "cache/store/meter.h"
 #include "cache/store/store.h"
 #include "options.h"
 
@@ -11,12 +12,14 @@
 int stack_check(const struct options *o, char *errmsg, size_t errmsg_size) MUST_CHECK NONNULL(1, 2);
 
 /*
- * Opens the store and puts the layers on it. `before_blocking` is called by any thread that is
- * about to wait for the store. *ret_created: the store's file was made by this call, see
- * stack_remove(). store_close() takes all of it down. A negative errno with a line in errmsg.
+ * Opens the store and puts the layers on it, one of which measures it into `meter`, which must stay
+ * until the close. `before_blocking` is called by any thread that is about to wait for the store.
+ * *ret_created: the store's file was made by this call, see stack_remove(). store_close() takes all
+ * of it down. A negative errno with a line in errmsg.
  */
-int stack_open(const struct options *o, void (*before_blocking)(void *arg), struct store **ret,
-	bool *ret_created, char *errmsg, size_t errmsg_size) MUST_CHECK NONNULL(1, 3, 4, 5);
+int stack_open(const struct options *o, struct meter *meter, void (*before_blocking)(void *arg),
+	struct store **ret, bool *ret_created, char *errmsg, size_t errmsg_size) MUST_CHECK
+	NONNULL(1, 2, 4, 5, 6);
 
 /* Removes the files of a closed store that was made in vain. */
 void stack_remove(const struct options *o) NONNULL(1);
