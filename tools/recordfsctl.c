@@ -11,11 +11,13 @@ static const struct command {
 	const char *arguments;
 	const char *help;
 } commands[] = {
-	{"stats", ctl_stats, "[--json | --watch[=SECONDS]] MOUNTPOINT",
-		"What a mount has counted since it was made.\n"
-		"  --json             as one JSON object of whole numbers\n"
-		"  --watch[=SECONDS]  a line of rates every second, or as often, until "
-		"interrupted\n"},
+	{"stats", ctl_stats, "[--json | --prometheus | --watch[=SECONDS]] MOUNTPOINT",
+		"What a mount has counted and measured since it was made, and its last errors.\n"
+		"  --json             as one JSON object\n"
+		"  --prometheus       in the exposition format of Prometheus\n"
+		"  --watch[=SECONDS]  what happens every second, or as often, until interrupted: "
+		"one\n"
+		"                     screen on a terminal, lines elsewhere\n"},
 	{"info", ctl_info, "[--blocks] FILE...",
 		"How files on a mount are stored and cached: blocks, holes, checksums, TTL left.\n"
 		"  --blocks           a line for each block, not for each range of like blocks\n"},

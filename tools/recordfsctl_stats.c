@@ -1,280 +1,190 @@
-/* recordfsctl stats [--json | --watch[=SECONDS]] MOUNTPOINT */
+/* recordfsctl stats [--json | --prometheus | --watch[=SECONDS]] MOUNTPOINT */
 
-#include "recordfsctl.h"
+#include "recordfsctl_stats.h"
 
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Places of the counters in recordfs_stats.values, and what they are called. */
-enum stat {
-#define X(name, text) STAT_##name,
-	STORE_STATS(X)
-#undef X
-};
-static const struct {
-	const char *name;
-	const char *text;
-} stats[RECORDFS_STATS_COUNT] = {
+const struct stat_text stat_texts[RECORDFS_STATS_COUNT] = {
 #define X(name, text) {#name, text},
 	STORE_STATS(X)
 #undef X
 };
 
-/* The text's groups; a counter that is in none of them comes last. */
-static const struct group {
-	const char *title;
-	const char *names;
-} groups[] = {
-	{"requests", "read_requests write_requests"},
-	{"cache", "cache_hits cache_misses cache_expired cache_evictions cache_invalidations"
-		  " cache_update_failures cache_bytes cache_limit_bytes cache_blocks"},
-	{"store", "store_reads store_commits store_write_requests store_flushes store_bytes"
-		  " log_bytes outside_changes"},
-	{"trouble", "store_failures checksum_failures store_degraded faults_on faults_injected"},
-};
-
-static int fetch(const char *path, struct recordfs_stats *ret)
+bool stat_is_gauge(size_t i)
 {
-	int fd = open_on_mount(path);
-	if (fd < 0)
-		return -1;
-	memset(ret, 0, sizeof *ret);
-	int r = ask_mount(fd, path, RECORDFS_IOC_STATS, ret);
-	close(fd); /* an open file would be in the way of umount */
-	if (r < 0)
-		return r;
-	if (ret->version != RECORDFS_CONTROL_VERSION || ret->n != RECORDFS_STATS_COUNT) {
-		complain("%s: the mount runs recordfs %.*s, this is %s; use the matching one", path,
-			(int)sizeof ret->release, ret->release, RECORDFS_VERSION);
-		return -1;
+	switch (i) {
+	case STAT_cache_bytes:
+	case STAT_cache_limit_bytes:
+	case STAT_cache_blocks:
+	case STAT_store_bytes:
+	case STAT_log_bytes:
+	case STAT_store_degraded:
+	case STAT_store_state:
+	case STAT_faults_on:
+		return true;
+	default:
+		return false;
 	}
-	return 0;
 }
 
-/* -- JSON ---------------------------------------------------------------------------------------
- */
-
-static void print_json(const struct recordfs_stats *s)
+uint64_t snapshot_value(const struct snapshot *s, enum counter which)
 {
-	for (size_t i = 0; i < RECORDFS_STATS_COUNT; i++)
-		printf("%s\"%s\": %" PRIu64, i ? ",\n " : "{", stats[i].name, s->values[i]);
-	printf("}\n");
+	return s->stats.values[which];
 }
 
-/* -- text ---------------------------------------------------------------------------------------
- */
-
-static bool in_group(const struct group *g, size_t i)
+const char *snapshot_state(const struct snapshot *s)
 {
-	size_t len = strlen(stats[i].name);
-	for (const char *p = g->names; (p = strstr(p, stats[i].name)); p += len)
-		if ((p == g->names || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
-			return true;
-	return false;
+	static const char *const names[] = {[STORE_HEALTHY] = "healthy",
+		[STORE_DEGRADED] = "degraded",
+		[STORE_PROBING] = "probing"};
+	uint64_t state = snapshot_value(s, STAT_store_state);
+	return state < ARRAY_LEN(names) ? names[state] : "unknown";
 }
 
-static bool in_any_group(size_t i)
-{
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
-		if (in_group(&groups[g], i))
-			return true;
-	return false;
-}
-
-static void print_value(const struct recordfs_stats *s, size_t i)
-{
-	char text[NUMBER_SIZE];
-	const char *suffix = strrchr(stats[i].name, '_');
-	bool size = suffix && strcmp(suffix, "_bytes") == 0;
-	const char *value = size ? size_of(s->values[i], text) : number(s->values[i], text);
-	if (i == STAT_store_degraded || i == STAT_faults_on)
-		value = s->values[i] ? "YES" : "no";
-	printf("  %-24s %14s  %s\n", stats[i].name, value, stats[i].text);
-}
-
-/* Hits of all lookups, in percent; negative when there were none. */
-static double hit_ratio(uint64_t hits, uint64_t misses, uint64_t expired)
+double hit_ratio(uint64_t hits, uint64_t misses, uint64_t expired)
 {
 	uint64_t all = hits + misses + expired;
 	return all ? 100.0 * (double)hits / (double)all : -1;
 }
 
-static void print_ratio(const struct recordfs_stats *s)
+/* -- asking ------------------------------------------------------------------------------------ */
+
+static int check_version(const struct snapshot *s, const char *path)
 {
-	double ratio = hit_ratio(s->values[STAT_cache_hits], s->values[STAT_cache_misses],
-		s->values[STAT_cache_expired]);
-	if (ratio < 0)
-		printf("  %-24s %14s\n", "hit ratio", "-");
-	else
-		printf("  %-24s %12.1f %%\n", "hit ratio", ratio);
+	const struct recordfs_stats *t = &s->stats;
+	if (t->version == RECORDFS_CONTROL_VERSION && t->n == RECORDFS_STATS_COUNT)
+		return 0;
+	complain("%s: the mount runs recordfs %.*s, this is %s; use the matching one", path,
+		(int)sizeof t->release, t->release, RECORDFS_VERSION);
+	return -1;
 }
 
-/* What nobody may overlook. */
-static void print_warnings(const struct recordfs_stats *s)
+static void import(const struct recordfs_histogram *from, struct measured *to)
 {
-	char text[NUMBER_SIZE];
-	if (s->values[STAT_faults_on])
-		printf("\n*** FAULTS ARE ON: %.*s (%s injected so far) ***\n", (int)sizeof s->fault,
-			s->fault, number(s->values[STAT_faults_injected], text));
-	if (s->values[STAT_store_degraded])
-		printf("\n*** THE STORE IS DEGRADED: a commit failed and its outcome could not be"
-		       " settled; writes are refused until it can be ***\n");
-	if (s->values[STAT_checksum_failures])
-		printf("\n*** DAMAGED BLOCKS: %s checksums did not match; see recordfsctl check"
-		       " ***\n",
-			number(s->values[STAT_checksum_failures], text));
+	memcpy(to->name, from->name, sizeof to->name);
+	to->name[sizeof to->name - 1] = '\0';
+	to->kind = (enum recordfs_histogram_kind)from->kind;
+	to->errors = from->errors;
+	to->failed = from->failed;
+	to->view = (struct histogram_view){.sum = from->sum, .max = from->max};
+	memcpy(to->view.bucket, from->bucket, sizeof to->view.bucket);
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		to->view.count += from->bucket[i];
 }
 
-static void print_text(const struct recordfs_stats *s, const char *path)
+static int ask_histograms(int fd, const char *path, struct snapshot *ret)
 {
-	char text[NUMBER_SIZE];
-	print_path(stdout, path); /* which may be anywhere on the mount */
-	printf(": ");
-	print_path(stdout, s->store);
-	printf(", recordfs %.*s\nsync=%.*s, cache_ttl=%s\noptions: %.*s\n", (int)sizeof s->release,
-		s->release, (int)sizeof s->sync, s->sync, seconds_of(s->cache_ttl, text),
-		(int)sizeof s->options, s->options);
-	print_warnings(s);
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
-		printf("\n%s\n", groups[g].title);
-		for (size_t i = 0; i < RECORDFS_STATS_COUNT; i++)
-			if (in_group(&groups[g], i))
-				print_value(s, i);
-		if (strcmp(groups[g].title, "cache") == 0)
-			print_ratio(s);
-	}
-	bool title = false;
-	for (size_t i = 0; i < RECORDFS_STATS_COUNT; i++) {
-		if (in_any_group(i))
-			continue;
-		if (!title)
-			printf("\nother\n");
-		title = true;
-		print_value(s, i);
-	}
+	static struct recordfs_histograms h;
+	do {
+		memset(&h, 0, sizeof h);
+		h.first = ret->n;
+		if (ask_mount(fd, path, RECORDFS_IOC_HISTOGRAMS, &h) < 0)
+			return -1;
+		for (uint32_t i = 0; i < h.n && i < RECORDFS_HISTOGRAMS; i++)
+			if (ret->n < MEASURED_MAX)
+				import(&h.histogram[i], &ret->measured[ret->n++]);
+	} while (h.n && ret->n < MEASURED_MAX);
+	return 0;
 }
 
-/* -- watching -----------------------------------------------------------------------------------
- */
-
-/* Lines between two headings on a terminal. */
-#define HEADING_LINES 20
-
-static double seconds_now(void)
+static int ask_all(int fd, const char *path, struct snapshot *ret)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	ret->at = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	if (ask_mount(fd, path, RECORDFS_IOC_STATS, &ret->stats) < 0 ||
+		check_version(ret, path) < 0)
+		return -1;
+	if (ask_histograms(fd, path, ret) < 0)
+		return -1;
+	int r = ask_mount(fd, path, RECORDFS_IOC_ERRORS, &ret->errors);
+	if (ret->errors.n > RECORDFS_ERRORS)
+		ret->errors.n = RECORDFS_ERRORS;
+	return r;
 }
 
-static void sleep_seconds(double seconds)
+int snapshot_take(const char *path, struct snapshot *ret)
 {
-	struct timespec t = {.tv_sec = (time_t)seconds};
-	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-	nanosleep(&t, NULL);
+	int fd = open_on_mount(path);
+	if (fd < 0)
+		return -1;
+	memset(ret, 0, sizeof *ret);
+	int r = ask_all(fd, path, ret);
+	close(fd); /* an open file would be in the way of umount */
+	return r;
 }
 
-static void print_heading(void)
+struct measured measured_since(const struct snapshot *old, const struct measured *new)
 {
-	printf("%9s %9s %9s %9s %6s %9s %9s %9s %10s %10s\n", "reads/s", "writes/s", "hits/s",
-		"misses/s", "hit%", "commits/s", "flushes/s", "dropped/s", "cache", "failures");
-}
-
-static void print_rates(
-	const struct recordfs_stats *old, const struct recordfs_stats *new, double seconds)
-{
-#define GREW(name) (new->values[STAT_##name] - old->values[STAT_##name])
-#define RATE(name) ((double)GREW(name) / seconds)
-	char size[NUMBER_SIZE], ratio[NUMBER_SIZE] = "-";
-	double hits = hit_ratio(GREW(cache_hits), GREW(cache_misses), GREW(cache_expired));
-	if (hits >= 0)
-		snprintf(ratio, sizeof ratio, "%.1f", hits);
-	printf("%9.0f %9.0f %9.0f %9.0f %6s %9.0f %9.0f %9.0f %10s %10" PRIu64 "%s%s\n",
-		RATE(read_requests), RATE(write_requests), RATE(cache_hits),
-		RATE(cache_misses) + RATE(cache_expired), ratio, RATE(store_commits),
-		RATE(store_flushes), RATE(cache_evictions) + RATE(cache_invalidations),
-		size_of(new->values[STAT_cache_bytes], size),
-		GREW(store_failures) + GREW(checksum_failures) + GREW(cache_update_failures),
-		new->values[STAT_store_degraded] ? "  STORE IS DEGRADED" : "",
-		new->values[STAT_faults_on] ? "  FAULTS ARE ON" : "");
-#undef RATE
-#undef GREW
-}
-
-static int watch(const char *path, double interval)
-{
-	struct recordfs_stats old, new;
-	bool terminal = isatty(STDOUT_FILENO);
-	if (fetch(path, &old) < 0)
-		return FAILED;
-	double before = seconds_now();
-	for (unsigned line = 0; !ferror(stdout); line++) {
-		if (line == 0 || (terminal && line % HEADING_LINES == 0))
-			print_heading();
-		fflush(stdout);
-		sleep_seconds(interval);
-		if (fetch(path, &new) < 0)
-			return FAILED;
-		double now = seconds_now();
-		print_rates(&old, &new, now - before);
-		fflush(stdout);
-		old = new;
-		before = now;
+	struct measured m = *new;
+	for (unsigned i = 0; old && i < old->n; i++) {
+		const struct measured *before = &old->measured[i];
+		if (before->kind != new->kind || strcmp(before->name, new->name) != 0)
+			continue;
+		histogram_since(&m.view, &before->view);
+		m.errors -= before->errors;
+		m.failed -= before->failed;
 	}
-	return FAILED;
+	return m;
 }
 
-/* -- the command --------------------------------------------------------------------------------
- */
+/* -- the command ------------------------------------------------------------------------------- */
 
 static bool parse_interval(const char *text, double *ret)
 {
 	char *end;
-	double value = text ? strtod(text, &end) : 1;
-	if (text && (end == text || *end || !(value >= 0.01 && value <= 86400)))
+	double value = strtod(text, &end);
+	if (end == text || *end || !(value >= 0.01 && value <= 86400))
 		return false;
 	*ret = value;
 	return true;
+}
+
+static int show(const char *path, char form)
+{
+	static struct snapshot s;
+	if (snapshot_take(path, &s) < 0)
+		return FAILED;
+	if (form == 'j')
+		stats_print_json(&s);
+	else if (form == 'p')
+		stats_print_prometheus(&s, path);
+	else
+		stats_print_text(&s, path);
+	return DONE;
 }
 
 int ctl_stats(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'},
+		{"prometheus", no_argument, NULL, 'p'},
 		{"watch", optional_argument, NULL, 'w'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	bool json = false;
-	double interval = 0;
+	char form = 0;
+	double interval = 1;
 	int option;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("stats");
-		if (option == 'j')
-			json = true;
-		else if (option != 'w')
+		if (option == '?')
 			return misused_option();
-		else if (!parse_interval(optarg, &interval))
+		if (form && form != option)
+			return misused("stats: one of --json, --prometheus and --watch");
+		form = (char)option;
+		if (optarg && !parse_interval(optarg, &interval))
 			return misused("stats: --watch=%s is no number of seconds", optarg);
 	}
+	/* --watch 5 MOUNTPOINT, as other programs have it */
+	if (form == 'w' && argc - optind == 2 && parse_interval(argv[optind], &interval))
+		optind++;
 	if (argc - optind != 1)
 		return misused("stats: name one MOUNTPOINT");
-	if (json && interval > 0)
-		return misused("stats: --json or --watch, not both");
-	const char *path = argv[optind];
-	if (interval > 0)
-		return watch(path, interval);
-	struct recordfs_stats s;
-	if (fetch(path, &s) < 0)
-		return FAILED;
-	if (json)
-		print_json(&s);
-	else
-		print_text(&s, path);
-	return DONE;
+	return form == 'w' ? stats_watch(argv[optind], interval) : show(argv[optind], form);
 }

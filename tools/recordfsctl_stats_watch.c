@@ -1,0 +1,202 @@
+/*
+ * recordfsctl stats --watch: on a terminal one screen that is drawn anew, elsewhere a line for each
+ * interval. Figures are of the interval, not since the mount.
+ */
+
+#include "recordfsctl_stats.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+static void catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
+/* Or until a signal comes: it is blocked all the time but here, so none is missed. */
+static void sleep_seconds(double seconds)
+{
+	struct timespec t = {.tv_sec = (time_t)seconds};
+	sigset_t none;
+	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+	sigemptyset(&none);
+	(void)!pselect(0, NULL, NULL, NULL, &t, &none);
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+struct interval {
+	const struct snapshot *old;
+	const struct snapshot *new;
+	double seconds;
+};
+
+static uint64_t grew(const struct interval *i, enum counter which)
+{
+	return snapshot_value(i->new, which) - snapshot_value(i->old, which);
+}
+
+static double rate(const struct interval *i, enum counter which)
+{
+	return (double)grew(i, which) / i->seconds;
+}
+
+static uint64_t failures(const struct interval *i)
+{
+	return grew(i, STAT_store_failures) + grew(i, STAT_checksum_failures) +
+	       grew(i, STAT_cache_update_failures);
+}
+
+static const char *ratio(const struct interval *i, char buf[NUMBER_SIZE])
+{
+	double hits = hit_ratio(
+		grew(i, STAT_cache_hits), grew(i, STAT_cache_misses), grew(i, STAT_cache_expired));
+	if (hits < 0)
+		return "-";
+	snprintf(buf, NUMBER_SIZE, "%.1f", hits);
+	return buf;
+}
+
+/* -- lines ------------------------------------------------------------------------------------- */
+
+static const struct column {
+	const char *name;
+	enum recordfs_histogram_kind kind;
+	const char *title;
+} latencies[] = {
+	{"read", RECORDFS_REQUEST, "read"},
+	{"write", RECORDFS_REQUEST, "write"},
+	{"commit_durable", RECORDFS_STORE, "commit"},
+};
+
+static void print_heading(void)
+{
+	char title[32];
+	printf("%9s %9s %6s %9s %9s %9s %10s %8s", "reads/s", "writes/s", "hit%", "commits/s",
+		"flushes/s", "dropped/s", "cache", "failures");
+	for (size_t i = 0; i < ARRAY_LEN(latencies); i++) {
+		snprintf(title, sizeof title, "%s p50", latencies[i].title);
+		printf(" %10s", title);
+		snprintf(title, sizeof title, "%s p99", latencies[i].title);
+		printf(" %10s", title);
+	}
+	putchar('\n');
+}
+
+static void print_percentiles(const struct interval *i, const struct column *c)
+{
+	char low[NUMBER_SIZE] = "-", high[NUMBER_SIZE] = "-";
+	for (unsigned k = 0; k < i->new->n; k++) {
+		const struct measured *m = &i->new->measured[k];
+		if (m->kind != c->kind || strcmp(m->name, c->name) != 0)
+			continue;
+		struct measured since = measured_since(i->old, m);
+		if (since.view.count == 0)
+			break;
+		duration_of(histogram_quantile(&since.view, 0.5), low);
+		duration_of(histogram_quantile(&since.view, 0.99), high);
+	}
+	printf(" %10s %10s", low, high);
+}
+
+static void print_line(const struct interval *i)
+{
+	char size[NUMBER_SIZE], hits[NUMBER_SIZE];
+	printf("%9.0f %9.0f %6s %9.0f %9.0f %9.0f %10s %8" PRIu64, rate(i, STAT_read_requests),
+		rate(i, STAT_write_requests), ratio(i, hits), rate(i, STAT_store_commits),
+		rate(i, STAT_store_flushes),
+		rate(i, STAT_cache_evictions) + rate(i, STAT_cache_invalidations),
+		size_of(snapshot_value(i->new, STAT_cache_bytes), size), failures(i));
+	for (size_t k = 0; k < ARRAY_LEN(latencies); k++)
+		print_percentiles(i, &latencies[k]);
+	printf("%s%s\n", snapshot_value(i->new, STAT_store_degraded) ? "  STORE IS DEGRADED" : "",
+		snapshot_value(i->new, STAT_faults_on) ? "  FAULTS ARE ON" : "");
+}
+
+/* -- a screen ---------------------------------------------------------------------------------- */
+
+/* Ends a line on the terminal: the rest of it may have something of before. */
+#define LINE_END "\033[K\n"
+
+static void print_screen(const struct interval *i, const char *path)
+{
+	char a[NUMBER_SIZE], b[NUMBER_SIZE];
+	fputs("\033[H", stdout);
+	print_path(stdout, path);
+	printf(": ");
+	print_path(stdout, i->new->stats.store);
+	printf(", %s, every %.3g s" LINE_END, snapshot_state(i->new), i->seconds);
+	stats_print_warnings(i->new, LINE_END);
+	fputs(LINE_END, stdout);
+	printf("reads/s %s, ", rate_of(rate(i, STAT_read_requests), a));
+	printf("writes/s %s, ", rate_of(rate(i, STAT_write_requests), a));
+	printf("commits/s %s, flushes/s %s" LINE_END, rate_of(rate(i, STAT_store_commits), a),
+		rate_of(rate(i, STAT_store_flushes), b));
+	printf("cache %s of %s", size_of(snapshot_value(i->new, STAT_cache_bytes), a),
+		size_of(snapshot_value(i->new, STAT_cache_limit_bytes), b));
+	printf(", hits %s %%, dropped/s %s", ratio(i, a),
+		rate_of(rate(i, STAT_cache_evictions) + rate(i, STAT_cache_invalidations), b));
+	printf(", failures %s" LINE_END, number(failures(i), a));
+	stats_print_latencies(i->new, i->old, LINE_END);
+	stats_print_errors(i->new, 5, LINE_END);
+	fputs("\033[J", stdout);
+}
+
+/* -- watching ---------------------------------------------------------------------------------- */
+
+int stats_watch(const char *path, double interval)
+{
+	static struct snapshot kept[2];
+	struct snapshot *old = &kept[0], *new = &kept[1];
+	bool terminal = isatty(STDOUT_FILENO);
+	if (snapshot_take(path, old) < 0)
+		return FAILED;
+	block_signals();
+	catch_signals();
+	if (terminal)
+		fputs("\033[H\033[2J", stdout);
+	else
+		print_heading();
+	while (!ferror(stdout)) {
+		fflush(stdout);
+		sleep_seconds(interval);
+		if (stopped)
+			return DONE;
+		if (snapshot_take(path, new) < 0)
+			return FAILED;
+		struct interval i = {old, new, new->at - old->at};
+		if (terminal)
+			print_screen(&i, path);
+		else
+			print_line(&i);
+		struct snapshot *last = old;
+		old = new;
+		new = last;
+	}
+	return FAILED;
+}
