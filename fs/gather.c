@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct gather {
@@ -25,12 +26,15 @@ struct gather {
 
 	pthread_mutex_t lock; /* over all below; held for a moment */
 	struct gather_item *head, *tail;
-	size_t n;
+	atomic_size_t n; /* also looked at without the lock */
 	size_t bytes;
 	bool claimed;
 	size_t expected; /* so many may be there until: */
 	int64_t until;
 };
+
+/* This thread has put something, and has not asked gather_claim() since. */
+static _Thread_local bool has_put;
 
 int gather_new(gather_apply_fn *apply, void *arg, struct gather **ret)
 {
@@ -69,11 +73,14 @@ bool gather_put(struct gather *g, struct gather_item *item)
 		g->bytes += item->bytes;
 	}
 	pthread_mutex_unlock(&g->lock);
+	has_put |= fits;
 	return fits;
 }
 
 bool gather_waits(struct gather *g)
 {
+	if (gather_count(g) == 0)
+		return false;
 	pthread_mutex_lock(&g->lock);
 	bool waits = g->n > 0 && !g->claimed;
 	pthread_mutex_unlock(&g->lock);
@@ -98,14 +105,19 @@ void gather_expect_more(struct gather *g)
 
 size_t gather_count(struct gather *g)
 {
-	pthread_mutex_lock(&g->lock);
-	size_t n = g->n;
-	pthread_mutex_unlock(&g->lock);
-	return n;
+	return atomic_load(&g->n);
+}
+
+bool gather_has_put(void)
+{
+	return has_put;
 }
 
 bool gather_claim(struct gather *g)
 {
+	has_put = false;
+	if (gather_count(g) == 0)
+		return false;
 	pthread_mutex_lock(&g->lock);
 	bool claimed = g->n > 0 && !g->claimed;
 	if (claimed)

@@ -58,6 +58,9 @@ void gather_expect_more(struct gather *g) NONNULL(1);
 /* How many items wait now. */
 size_t gather_count(struct gather *g) MUST_CHECK NONNULL(1);
 
+/* Has this thread put something, and not asked gather_claim() since? */
+bool gather_has_put(void) MUST_CHECK;
+
 /* Makes the caller the committer, if something waits and there is none. */
 bool gather_claim(struct gather *g) MUST_CHECK NONNULL(1);
 

@@ -45,10 +45,11 @@ void linger_crowded(struct linger *l)
 		l->pause = LINGER_PAUSE_MIN;
 }
 
-static void found_at_once(struct linger *l)
+void linger_at_once(struct linger *l)
 {
-	l->at_once = true;
-	if (++l->crowd == LINGER_CROWD)
+	if (l->pause > 0)
+		l->pause--;
+	else if (++l->crowd == LINGER_CROWD)
 		linger_crowded(l);
 }
 
@@ -64,18 +65,14 @@ static int64_t patience(const struct linger *l)
 bool linger_wait(struct linger *l)
 {
 	l->began = l->ops->now(l->arg);
-	l->at_once = l->found = false;
+	l->found = false;
+	l->crowd = 0;
 	if (l->pause > 0) {
 		l->pause--;
 		return false;
 	}
 	if (l->estimate > LINGER_MAX)
 		return false;
-	if (l->ops->ready(l->arg)) {
-		found_at_once(l);
-		return true;
-	}
-	l->crowd = 0;
 	int64_t until = l->began + patience(l), last = l->began, now;
 	bool ready, robbed;
 	do {
@@ -94,8 +91,6 @@ bool linger_wait(struct linger *l)
 
 void linger_received(struct linger *l)
 {
-	if (l->at_once)
-		return; /* it was not waited for */
 	int64_t took = l->ops->now(l->arg) - l->began;
 	if (!l->found)
 		took = took > LINGER_WAKING ? took - LINGER_WAKING : 0;

@@ -7,7 +7,7 @@
  * way to whoever wants its core between the looks, as long as that pays:
  *   - requests come soon: a running estimate says how long after the last answer;
  *   - it was not in vain several times in a row, nor did somebody else use the core meanwhile;
- *   - there is something to wait for: where requests are there at the first look again and again,
+ *   - there is something to wait for: where requests are there at once again and again,
  *     several clients ask, and need the cores themselves.
  * A mount that nobody uses is looked at once more, for LINGER_MAX at most, and sleeps.
  *
@@ -41,7 +41,7 @@
 #define LINGER_PAUSE_MIN 64u
 #define LINGER_PAUSE_MAX 4096u
 
-/* So many requests in a row that were there at the first look are not those of a lone client: it
+/* So many requests in a row that were there at once are not those of a lone client: it
  * just sleeps the next LINGER_PAUSE_MIN times. */
 #define LINGER_CROWD 8u
 
@@ -54,19 +54,22 @@ struct linger_ops {
 struct linger {
 	const struct linger_ops *ops;
 	void *arg;
-	int64_t estimate;    /* from the begin of waiting to the request, at most LINGER_LATE */
-	int64_t began;	     /* to wait */
-	bool at_once, found; /* how it ended: at the first look, or at a later one */
-	unsigned in_vain;    /* in a row */
-	unsigned crowd;	     /* at once, in a row */
-	unsigned pause;	     /* to go */
+	int64_t estimate; /* from the begin of waiting to the request, at most LINGER_LATE */
+	int64_t began;	  /* to wait */
+	bool found;	  /* by looking */
+	unsigned in_vain; /* in a row */
+	unsigned crowd;	  /* at once, in a row */
+	unsigned pause;	  /* to go */
 	unsigned next_pause;
 };
 
 /* It is taken that requests come late. `ops` must stay. */
 void linger_init(struct linger *l, const struct linger_ops *ops, void *arg) NONNULL(1, 2);
 
-/* Before one receives and may sleep: looks, if that may pay. True: ready() was. */
+/* A request was there before one had to wait for it. */
+void linger_at_once(struct linger *l) NONNULL(1);
+
+/* There is none: before one sleeps, looks for it, if that may pay. True: ready() was. */
 bool linger_wait(struct linger *l) MUST_CHECK NONNULL(1);
 
 /* There is another sign that clients are several. */

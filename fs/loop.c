@@ -7,12 +7,15 @@
  *   keeper   true       > 0     the same as holder for the others, but it blocks
  *   robbed   true       TAKEN   blocks; the baton is another's, which it has still to hear
  *   loose    false      0       processes or commits without the baton
+ *   helper   false      0       receives without it, and never waits
  *
  *   holder -> keeper or loose      loop_may_block()
  *   keeper -> robbed               the watchdog, with the lock held
  *   keeper -> holder               unkeep(): it has blocked
  *   robbed -> loose                the same
  *   loose -> holder or idle        the request is done
+ *   idle -> helper                 invite(): the holder has seen a crowd
+ *   helper -> loose or idle        it has a request that may block, or finds none
  *
  * Invariants, under the lock: `held` if and only if one worker is holder or keeper, and it is
  * `holder`. When `held` is false and idle > 0, one of the idle was signalled.
@@ -24,6 +27,11 @@
  * looks every tick, and takes the baton from who was a keeper for the whole of one. It sleeps when
  * nobody keeps it.
  *
+ * One receives as fast as one core allows. Where several clients ask for what is in memory that is
+ * not enough: so the holder, when it has found CROWD requests of several clients in a row that were
+ * there already and did not block, invites an idle worker to receive beside it. A helper that
+ * finds no request for HELPER_LOOKS looks leaves again; with the next crowd it is invited anew.
+ *
  * What is gathered (gather.c): a worker that has processed a request asks whether something waits
  * that nobody commits before it receives again or becomes idle, and before it ends. The holder may
  * then receive more, without waiting; whoever is loose commits at once. A committer that has become
@@ -31,72 +39,22 @@
  * since it asks again. So no worker sleeps, and none ends, while something waits that no other
  * worker looks after.
  */
-#include "loop.h"
+#include "loop_internal.h"
 
 #include "clock.h"
-#include "company.h"
-#include "linger.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* How often a thread that waits in receive() is interrupted until it has heard that we stop: the
  * signal may come just before it goes to wait. */
 #define INTERRUPT_EVERY 10000000
 
-/* So many ticks without a keeper send the watchdog to sleep. */
-#define TICKS_IDLE 16u
-
-#define TAKEN UINT64_MAX
-
-struct worker {
-	struct loop *loop;
-	pthread_t thread;
-	void *buf;
-	/* The thread's own: */
-	bool has_baton;
-	size_t received; /* since something waits to be committed */
-	uint64_t client; /* of what it processed last, but for nobody's */
-	bool suspects;	 /* requests came while it kept the baton, for this one: */
-	uint64_t blocked;
-	/* The thread's own, but for the watchdog, which may make it TAKEN with the lock held: */
-	atomic_uint_least64_t kept;
-	/* Under loop.lock: */
-	bool over; /* has ended, may be joined */
-};
-
-struct loop {
-	/* constant */
-	const struct loop_ops *ops;
-	void *arg;
-	struct gather *gather;
-	unsigned max;
-
-	atomic_bool stop;
-	struct company company;
-	atomic_uint_least64_t last_kept; /* numbers keepers; the holder's, the watchdog reads it */
-	atomic_bool watchdog_sleeps;
-	struct linger linger; /* the holder's */
-
-	pthread_mutex_t lock; /* over all below; held for a moment, and to start a thread */
-	pthread_cond_t free;  /* the baton is free, or stop */
-	pthread_cond_t gone;  /* a worker ended */
-	pthread_cond_t watch; /* there is a keeper again, or stop */
-	bool held;
-	unsigned idle;
-	unsigned n;
-	unsigned n_over;
-	struct worker *holder;
-	struct worker workers[LOOP_THREADS_MAX];
-
-	bool watched; /* constant: there is a watchdog */
-	pthread_t watchdog;
-};
+#define CROWD 8u
+#define HELPER_LOOKS 4u
 
 static _Thread_local struct worker *self;
 
@@ -135,8 +93,7 @@ static void give_back(struct loop *l)
 		pthread_cond_signal(&l->free);
 }
 
-/* With the lock held: another thread shall receive. */
-static void pass_on(struct loop *l)
+void loop_pass_on(struct loop *l)
 {
 	give_back(l);
 	if (!l->idle && l->n < l->max && !atomic_load(&l->stop))
@@ -146,58 +103,37 @@ static void pass_on(struct loop *l)
 /* No sign of others? */
 static bool is_alone(struct loop *l)
 {
-	return company_none(&l->company, l->ops->waiting(l->arg)) && !gather_waits(l->gather);
-}
-
-/* The worker becomes the keeper. Either it sees that the watchdog sleeps, or that sees it. */
-static void keep(struct loop *l, struct worker *w)
-{
-	uint64_t kept = atomic_fetch_add(&l->last_kept, 1) + 1;
-	atomic_store(&w->kept, kept);
-	if (!atomic_load(&l->watchdog_sleeps))
-		return;
-	pthread_mutex_lock(&l->lock);
-	atomic_store(&l->watchdog_sleeps, false);
-	pthread_cond_signal(&l->watch);
-	pthread_mutex_unlock(&l->lock);
-}
-
-/* It is none any more. True: it was one, and has the baton. */
-static bool unkeep(struct worker *w)
-{
-	if (atomic_load_explicit(&w->kept, memory_order_relaxed) == 0)
-		return false;
-	if (atomic_exchange(&w->kept, 0) != TAKEN)
-		return true;
-	w->has_baton = false;
-	company_came(&w->loop->company);
-	return false;
+	return atomic_load(&l->helpers) == 0 &&
+	       company_none(&l->company, l->ops->waiting(l->arg)) && !gather_waits(l->gather);
 }
 
 void loop_may_block(void *arg)
 {
 	(void)arg;
 	struct worker *w = self;
-	if (!w || !w->has_baton || w->loop->max == 1)
+	if (!w)
+		return;
+	w->may_block = true;
+	if (!w->has_baton || w->loop->max == 1)
 		return;
 	struct loop *l = w->loop;
 	if (atomic_load_explicit(&w->kept, memory_order_relaxed) != 0)
 		return; /* it may go on doing so, but its time goes on too */
 	if (l->watched && is_alone(l)) {
-		keep(l, w);
+		loop_keep(l, w);
 		return;
 	}
 	pthread_mutex_lock(&l->lock);
 	assert(l->holder == w);
 	w->has_baton = false;
-	pass_on(l);
+	loop_pass_on(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
 void loop_has_blocked(void)
 {
 	struct worker *w = self;
-	if (w && unkeep(w) && w->loop->ops->waiting(w->loop->arg)) {
+	if (w && loop_unkeep(w) && w->loop->ops->waiting(w->loop->arg)) {
 		w->suspects = true;
 		w->blocked = w->client;
 	}
@@ -209,61 +145,24 @@ void loop_expect_trifle(void)
 		company_expect_trifle(&self->loop->company);
 }
 
-/* With the lock held: takes the baton from who has kept it since the last tick. */
-static void rob(struct loop *l, uint64_t last_tick)
-{
-	uint64_t kept = last_tick;
-	if (kept && l->holder && atomic_compare_exchange_strong(&l->holder->kept, &kept, TAKEN))
-		pass_on(l);
-}
-
-/* With the lock held: the number of who keeps the baton, or 0. */
-static uint64_t keeper(const struct loop *l)
-{
-	return l->holder ? atomic_load(&l->holder->kept) : 0;
-}
-
-static void *watch(void *arg)
-{
-	struct loop *l = arg;
-	uint64_t last = 0;
-	unsigned idle = 0;
-	pthread_mutex_lock(&l->lock);
-	while (!atomic_load(&l->stop)) {
-		if (idle == TICKS_IDLE) {
-			idle = 0;
-			atomic_store(&l->watchdog_sleeps, true);
-			while (atomic_load(&l->watchdog_sleeps) && !keeper(l) &&
-				!atomic_load(&l->stop))
-				pthread_cond_wait(&l->watch, &l->lock);
-			atomic_store(&l->watchdog_sleeps, false);
-		}
-		uint64_t seen = atomic_load(&l->last_kept), kept = keeper(l);
-		struct timespec until = clock_timespec(clock_monotonic() + l->ops->keep_max);
-		while (!atomic_load(&l->stop) &&
-			pthread_cond_timedwait(&l->watch, &l->lock, &until) == 0)
-			;
-		rob(l, kept);
-		idle = seen == last ? idle + 1 : 0;
-		last = seen;
-	}
-	pthread_mutex_unlock(&l->lock);
-	return NULL;
-}
-
-/* Waits for the baton. False: the loop stops. */
+/* Waits for the baton, or for an invitation. False: the loop stops. */
 static bool take_baton(struct loop *l, struct worker *w)
 {
 	if (w->has_baton)
 		return !atomic_load(&l->stop);
 	pthread_mutex_lock(&l->lock);
-	while (l->held && !atomic_load(&l->stop)) {
+	while (l->held && !l->invited && !atomic_load(&l->stop)) {
 		l->idle++;
 		pthread_cond_wait(&l->free, &l->lock);
 		l->idle--;
 	}
 	bool taken = !atomic_load(&l->stop);
-	if (taken) {
+	if (l->invited && !l->held) /* the baton comes first */
+		atomic_fetch_sub(&l->helpers, 1);
+	else
+		w->is_helper = l->invited;
+	l->invited = false;
+	if (taken && !w->is_helper) {
 		l->held = true;
 		l->holder = w;
 		w->has_baton = true;
@@ -290,7 +189,7 @@ static void commit(struct loop *l, struct worker *w)
 		return;
 	for (;;) {
 		gather_commit(l->gather);
-		(void)!unkeep(w);
+		(void)!loop_unkeep(w);
 		if (w->suspects)
 			gather_expect_more(l->gather);
 		if (w->has_baton) { /* it will ask again */
@@ -319,11 +218,11 @@ static void process(struct loop *l, struct worker *w)
 	size_t before = suspects ? gather_count(l->gather) : 0;
 	uint64_t client = l->ops->client(l->arg, w->buf), blocked = w->blocked;
 	company_received(&l->company, client);
-	w->suspects = false;
+	w->suspects = w->may_block = false;
 	if (client != COMPANY_NOBODY)
 		w->client = client; /* what is gathered is of clients before, too */
 	l->ops->process(l->arg, w->buf);
-	(void)!unkeep(w);
+	(void)!loop_unkeep(w);
 	bool gathered = suspects && gather_count(l->gather) > before;
 	if (suspects && !gathered && company_differs(client, blocked)) {
 		company_came(&l->company);
@@ -353,18 +252,77 @@ static int64_t now(void *arg)
 
 static const struct linger_ops linger_ops = {look, give_way, now};
 
-/* Receives one request, and sleeps until it is there; for a lone client it looks first. That it was
- * seen does not mean that it cannot be withdrawn; to sleep then is right as well. */
+/* Receives one request, and sleeps until it is there; for a lone client it looks first. */
 static int wait_for_request(struct loop *l, struct worker *w)
 {
+	int r = l->ops->receive(l->arg, w->buf, false);
+	w->at_once = r != -EAGAIN;
 	if (company_was_seen(&l->company))
 		linger_crowded(&l->linger);
-	if (linger_wait(&l->linger) && atomic_load(&l->stop))
+	if (w->at_once) {
+		linger_at_once(&l->linger);
+		return r;
+	}
+	bool seen = linger_wait(&l->linger);
+	if (seen && atomic_load(&l->stop))
 		return -EINTR;
-	int r = l->ops->receive(l->arg, w->buf, true);
+	r = l->ops->receive(l->arg, w->buf, !seen);
 	if (r > 0)
 		linger_received(&l->linger);
 	return r;
+}
+
+/* Another thread shall receive as well. */
+static void invite(struct loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	if (atomic_load(&l->helpers) < l->ops->helpers_max && !l->invited) {
+		l->invited = l->idle > 0 || (l->n < l->max && add_worker(l) == 0);
+		if (l->invited)
+			atomic_fetch_add(&l->helpers, 1);
+		if (l->idle > 0)
+			pthread_cond_signal(&l->free);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The holder has processed a request of `client`. Are there more than it can cope with? */
+static void look_for_crowd(struct loop *l, struct worker *w, uint64_t before)
+{
+	if (!w->at_once || w->may_block || gather_waits(l->gather))
+		w->crowd = 0;
+	else if (company_differs(w->client, before) && ++w->crowd == CROWD) {
+		w->crowd = 0;
+		invite(l);
+	}
+}
+
+/* Receives beside the holder as long as requests are there. False: there will be no more. */
+static bool help(struct loop *l, struct worker *w)
+{
+	int r = 1;
+	for (unsigned looks = 0; looks < HELPER_LOOKS && !atomic_load(&l->stop);) {
+		r = l->ops->receive(l->arg, w->buf, false);
+		if (r == -EAGAIN) {
+			looks++;
+			sched_yield();
+		} else if (r > 0) {
+			process(l, w);
+			if (w->may_block || gather_has_put())
+				break;
+			looks = 0;
+		} else {
+			break;
+		}
+	}
+	w->is_helper = false;
+	atomic_fetch_sub(&l->helpers, 1);
+	bool over = r == 0 || (r < 0 && r != -EAGAIN && r != -EINTR);
+	if (over)
+		end(l, r);
+	if (gather_has_put())
+		commit(l, w);
+	return !over;
 }
 
 /* One turn of the holder. False: there will be no more requests. */
@@ -391,7 +349,9 @@ static bool turn(struct loop *l, struct worker *w)
 		return false;
 	}
 	w->received = waits ? w->received + 1 : 1;
+	uint64_t before = w->client;
 	process(l, w);
+	look_for_crowd(l, w, before);
 	if (!w->has_baton)
 		commit(l, w);
 	return true;
@@ -406,7 +366,7 @@ static void *run(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	while (take_baton(l, w) && turn(l, w))
+	while (take_baton(l, w) && (w->is_helper ? help(l, w) : turn(l, w)))
 		;
 	while (gather_waits(l->gather))
 		commit(l, w);
@@ -449,7 +409,7 @@ int loop_start(const struct loop_ops *ops, void *arg, struct gather *gather, uns
 	pthread_cond_init(&l->watch, &attr);
 	pthread_condattr_destroy(&attr);
 	/* Without a watchdog the baton is never kept. */
-	l->watched = max_threads > 1 && pthread_create(&l->watchdog, NULL, watch, l) == 0;
+	l->watched = max_threads > 1 && pthread_create(&l->watchdog, NULL, loop_watch, l) == 0;
 	pthread_mutex_lock(&l->lock);
 	int r = add_worker(l);
 	pthread_mutex_unlock(&l->lock);

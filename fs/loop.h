@@ -1,12 +1,15 @@
 /*
  * The request loop: a pool of threads and one baton.
  *
- * Only the thread that holds the baton receives, and it processes what it received while it still
+ * The thread that holds the baton receives, and it processes what it received while it still
  * holds it: a request that touches only memory is answered without waking anyone, as fast as a
  * single-threaded loop would. Whoever is about to wait for something (a disk, a lock held across
  * one) calls loop_may_block() first and so passes the baton on: another thread receives meanwhile.
  * Where nobody else seems to ask for anything the baton is kept, which wakes nobody; if that
  * takes too long, a watchdog takes it away.
+ *
+ * One thread is not enough for many clients who ask for what is in memory. When it finds request
+ * after request waiting, others receive beside it, up to `helpers_max`.
  *
  * Small changes are not carried out when they are received but gathered (gather.h). The thread with
  * the baton receives on while requests are waiting, and then commits what it has gathered; if that
@@ -32,7 +35,8 @@ struct loop;
 struct loop_ops {
 	/* Waits for one request: > 0: there is one, 0: there will be no more, -EINTR: look whether
 	 * the loop was stopped and come again; any other error ends the loop. Without `wait` there
-	 * is -EAGAIN instead of waiting. Calls are one after the other. */
+	 * is -EAGAIN instead of waiting, also when another thread takes what was there. Those with
+	 * `wait` are one after the other. */
 	int (*receive)(void *arg, void *buf, bool wait);
 	/* Is a request there to be received, or the end? Does not wait. */
 	bool (*waiting)(void *arg);
@@ -46,7 +50,8 @@ struct loop_ops {
 	/* Monotonic, in nanoseconds: how long the next request is looked for. */
 	int64_t (*now)(void *arg);
 	size_t buf_size;
-	int64_t keep_max; /* nanoseconds that the baton may be kept while its holder blocks */
+	unsigned helpers_max; /* so many threads may receive beside the one with the baton */
+	int64_t keep_max;     /* nanoseconds that the baton may be kept while its holder blocks */
 };
 
 /* Starts with one thread, of at most `max_threads`. A thread that waits in receive() must be

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 /* How long an unmount may take to delete what nobody can reach any more; the rest is left to the
  * next mount. */
@@ -38,14 +39,17 @@
  * most. */
 #define BATON_KEPT_MAX 1000000
 
+/* More than these were not tried. */
+#define HELPERS 3
+
 struct session {
 	const struct options *options;
 	struct fs fs;
 	struct fuse_session *se;
 	struct loop *loop;
-	bool nonblocking; /* so is the session's descriptor; for the thread that receives */
 	struct watch *watch;
 	struct lifeline lifeline;
+	struct loop_ops loop_ops;
 	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
 	atomic_bool ended;
 	bool created; /* the store's file was made by this run */
@@ -112,28 +116,23 @@ static bool waiting(void *arg)
 	return poll(&fd, 1, 0) != 0;
 }
 
-static int set_nonblocking(struct session *s, bool on)
+/* Several threads may receive at a time, and only one of them may wait. */
+static int set_nonblocking(int fd)
 {
-	int fd = fuse_session_fd(s->se);
 	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
-		return -errno;
-	s->nonblocking = on;
-	return 0;
+	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-/* That poll(2) sees a request does not mean that it can be read: it may be withdrawn. So who may
- * not wait reads without blocking; but not when there is nothing to be seen, as after each change
- * of a lone client, which is spared four calls that way. */
+/* That poll(2) sees a request does not mean that it can be read: another thread may have it, or it
+ * may be withdrawn. */
 static int receive(void *arg, void *buf, bool wait)
 {
 	struct session *s = arg;
-	int r = 0;
-	if (!wait && !s->nonblocking && !waiting(s))
-		return -EAGAIN;
-	if (wait == s->nonblocking)
-		r = set_nonblocking(s, !wait);
-	return r < 0 ? r : fuse_session_receive_buf(s->se, buf);
+	struct pollfd fd = {.fd = fuse_session_fd(s->se), .events = POLLIN};
+	if (wait && poll(&fd, 1, -1) < 0)
+		return -errno;
+	int r = fuse_session_receive_buf(s->se, buf);
+	return wait && r == -EAGAIN ? -EINTR : r;
 }
 
 /* What a request begins with, if that is in memory; else all zero. */
@@ -190,6 +189,14 @@ static int64_t now(void *arg)
 {
 	(void)arg;
 	return clock_monotonic();
+}
+
+/* How many threads may receive beside the first one: they take turns with the clients on the same
+ * processors. */
+static unsigned helpers_max(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	return processors < 2 ? 0 : processors - 1 < HELPERS ? (unsigned)processors - 1 : HELPERS;
 }
 
 static const struct loop_ops loop_ops = {
@@ -313,9 +320,14 @@ static int start(struct session *s)
 		r = serve_init(s);
 	if (r < 0)
 		return r;
+	r = set_nonblocking(fuse_session_fd(s->se));
+	if (r < 0)
+		return fail(s, r, "cannot set up the mount: %s", strerror(-r));
+	s->loop_ops = loop_ops;
+	s->loop_ops.helpers_max = s->options->single_threaded ? 0 : helpers_max();
 	r = notify_start(s->fs.inodes, &notify_ops, s, &s->fs.notify);
 	if (r == 0)
-		r = loop_start(&loop_ops, s, s->fs.gather,
+		r = loop_start(&s->loop_ops, s, s->fs.gather,
 			s->options->single_threaded ? 1 : LOOP_THREADS_MAX, &s->loop);
 	if (r == 0)
 		r = watch_start(&s->fs, &s->watch);

@@ -8,6 +8,7 @@
 #include "fs/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +25,7 @@ struct bench {
 	unsigned waiting;		    /* requests that wait for the gate */
 	unsigned done;
 	bool open; /* the gate */
+	pthread_t first;
 	unsigned ended;
 	int error;
 	struct gather *gather;
@@ -92,20 +94,26 @@ static void wait_for_more(const unsigned *count, unsigned than)
 	pthread_mutex_unlock(&bench.lock);
 }
 
+static int receive_one(void *buf)
+{
+	ssize_t n = read(bench.fds[0], buf, 1);
+	if (n < 0)
+		return -errno;
+	return n == 1 && *(char *)buf == 'e' ? -EIO : (int)n;
+}
+
 static int receive(void *arg, void *buf, bool wait)
 {
 	(void)arg;
-	if (!is_there()) {
-		if (!wait)
-			return -EAGAIN;
-		if (bench.to_come)
-			client_sends(&bench.slept_for);
-	}
+	if (!wait)
+		return receive_one(buf);
+	if (bench.to_come && !is_there())
+		client_sends(&bench.slept_for);
 	bump(&bench.receiving, 1);
-	ssize_t n = read(bench.fds[0], buf, 1);
-	int r = n < 0 ? -errno : (int)n;
+	struct pollfd fd = {.fd = bench.fds[0], .events = POLLIN};
+	int r = poll(&fd, 1, -1) < 0 ? -errno : receive_one(buf);
 	bump(&bench.receiving, -1);
-	return n == 1 && *(char *)buf == 'e' ? -EIO : r;
+	return r == -EAGAIN ? -EINTR : r;
 }
 
 static bool waiting(void *arg)
@@ -186,6 +194,9 @@ static void process(void *arg, void *buf)
 {
 	(void)arg;
 	switch (*(char *)buf) {
+	case '1': /* makes it the first thread */
+		bench.first = pthread_self();
+		break;
 	case 'p': /* is gathered */
 		put();
 		break;
@@ -210,6 +221,15 @@ static void process(void *arg, void *buf)
 		bench.slept_for = bench.looked_for = 0;
 		send_requests("x", 1);
 		loop_may_block(NULL);
+		break;
+	case 'g': /* waits, and does not say so */
+		wait_for_gate();
+		break;
+	case 'h': /* in the first thread the same, in others it is gathered */
+		if (pthread_equal(pthread_self(), bench.first))
+			wait_for_gate();
+		else
+			put();
 		break;
 	case 's': /* has something come that nobody waits for */
 		loop_expect_trifle();
@@ -256,10 +276,13 @@ static int64_t now(void *arg)
 }
 
 static const struct loop_ops ops = {
-	receive, waiting, client, process, fini, ended, now, 1, 1000000};
+	receive, waiting, client, process, fini, ended, now, 1, 0, 1000000};
 /* With these the watchdog takes nothing away. */
 static const struct loop_ops patient = {
-	receive, waiting, client, process, fini, ended, now, 1, (int64_t)3600 * 1000000000};
+	receive, waiting, client, process, fini, ended, now, 1, 0, (int64_t)3600 * 1000000000};
+/* With these another thread may receive beside the holder. */
+static const struct loop_ops helped = {
+	receive, waiting, client, process, fini, ended, now, 1, 1, (int64_t)3600 * 1000000000};
 
 static int setup(void **state)
 {
@@ -267,7 +290,8 @@ static int setup(void **state)
 	bench = (struct bench){.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
 		.tick = 1000};
-	return gather_new(apply, NULL, &bench.gather) || pipe(bench.fds);
+	return gather_new(apply, NULL, &bench.gather) || pipe(bench.fds) ||
+	       fcntl(bench.fds[0], F_SETFL, O_NONBLOCK);
 }
 
 static int teardown(void **state)
@@ -677,6 +701,93 @@ static void stopping_ends_the_look_for_a_request(void **state)
 	assert_int_equal(bench.ended, 0);
 }
 
+/* Who waits does not say so, so nobody else gets the baton. */
+static void a_crowd_is_served_by_two_threads(void **state)
+{
+	(void)state;
+	send_requests("m", 20);
+	send_requests("g", 1);
+	send_requests("m", 20);
+	struct loop *l = start_with(&helped, LOOP_THREADS_MAX);
+	wait_until(&bench.done, 40);
+	assert_int_equal(bench.waiting, 1);
+	assert_int_equal(loop_threads(l), 2);
+	open_gate();
+	wait_until(&bench.done, 41);
+	loop_stop(l);
+	assert_int_equal(bench.most_receiving, 1);
+}
+
+static void who_helps_commits_what_it_gathers(void **state)
+{
+	(void)state;
+	send_requests("1", 1);
+	send_requests("m", 20);
+	send_requests("hh", 2);
+	struct loop *l = start_with(&helped, LOOP_THREADS_MAX);
+	wait_until(&bench.waiting, 1);
+	wait_until(&bench.committed, 1);
+	open_gate();
+	wait_until(&bench.done, 23);
+	loop_stop(l);
+}
+
+/* Nor does what blocks, or is gathered, however many clients send it. */
+static void a_lone_client_is_no_crowd(void **state)
+{
+	(void)state;
+	send_requests("s", 500);
+	send_requests("p", 200);
+	struct loop *l = start_with(&helped, LOOP_THREADS_MAX);
+	wait_until(&bench.done, 700);
+	wait_until(&bench.committed, 200);
+	assert_int_equal(loop_threads(l), 1);
+	loop_stop(l);
+}
+
+static void a_crowd_may_come_and_go(void **state)
+{
+	(void)state;
+	struct loop *l = start_with(&helped, 3);
+	for (unsigned i = 1; i <= 50; i++) {
+		send_requests("mmmmmmmmmmmmmmmmmmmbp", 420);
+		wait_until(&bench.done, 420 * i);
+		wait_until(&bench.committed, 20 * i);
+	}
+	loop_stop(l);
+	assert_int_equal(bench.most_receiving, 1);
+}
+
+static void stopping_ends_a_crowd(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		send_requests("mmmmmmmmmmmmmmmmmmmmmmmmmp", 1000);
+		unsigned before = bench.done;
+		struct loop *l = start_with(&helped, 3);
+		wait_for_more(&bench.done, before + i * 9);
+		loop_stop(l);
+		assert_int_equal(bench.committed, bench.gathered);
+		for (char c; read(bench.fds[0], &c, 1) == 1;)
+			;
+	}
+	assert_int_equal(bench.ended, 0);
+}
+
+static void the_source_of_a_crowd_ends_once(void **state)
+{
+	(void)state;
+	send_requests("m", 2000);
+	close(bench.fds[1]);
+	bench.fds[1] = -1;
+	struct loop *l = start_with(&helped, 3);
+	wait_until(&bench.ended, 1);
+	loop_stop(l);
+	assert_int_equal(bench.error, 0);
+	assert_int_equal(bench.done, 2000);
+	assert_int_equal(bench.ended, 1);
+}
+
 static void there_is_one_committer(void **state)
 {
 	(void)state;
@@ -755,6 +866,12 @@ int main(void)
 		TEST(with_company_it_sleeps_at_once),
 		TEST(what_is_gathered_is_committed_before_one_looks),
 		TEST(stopping_ends_the_look_for_a_request),
+		TEST(a_crowd_is_served_by_two_threads),
+		TEST(who_helps_commits_what_it_gathers),
+		TEST(a_lone_client_is_no_crowd),
+		TEST(a_crowd_may_come_and_go),
+		TEST(stopping_ends_a_crowd),
+		TEST(the_source_of_a_crowd_ends_once),
 		TEST(there_is_one_committer),
 		TEST(bytes_are_limited),
 	};
