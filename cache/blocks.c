@@ -1,6 +1,7 @@
 /*
  * Shards: the blocks of a file are spread over all of them, GROUP neighbours in one, so that one
- * large file does not queue up at one mutex and a request takes one or two of them. The attributes
+ * large file does not queue up at one mutex and a request takes one or two of them. Its groups go
+ * round all shards, so that none is full much earlier than the others. The attributes
  * of an inode are with its first blocks: a small file is in one shard.
  *
  * Locks: shard_slot.lock protects shard_slot.shard. No two are held at once, and nothing else is
@@ -12,6 +13,7 @@
 #include "shard.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define XXH_INLINE_ALL
@@ -29,7 +31,7 @@ struct shard_slot {
 
 struct blocks {
 	unsigned n; /* of shards, constant */
-	uint64_t limit;
+	_Atomic uint64_t limit;
 	struct shard_slot slots[];
 };
 
@@ -46,8 +48,8 @@ static uint64_t group_end(uint64_t index)
 
 static unsigned slot_number(const struct blocks *b, uint64_t ino, uint64_t index)
 {
-	const uint64_t key[2] = {ino, group_of(index)};
-	return (unsigned)((XXH3_64bits(key, sizeof key) >> 32) * b->n >> 32);
+	uint32_t start = (uint32_t)(XXH3_64bits(&ino, sizeof ino) >> 32);
+	return (start + (uint32_t)group_of(index)) % b->n;
 }
 
 static struct shard_slot *slot_of(struct blocks *b, uint64_t ino, uint64_t index)
@@ -63,7 +65,7 @@ int blocks_new(uint64_t limit, struct blocks **ret)
 	struct blocks *b = aligned_alloc(_Alignof(struct blocks), size);
 	if (!b)
 		return -ENOMEM;
-	b->limit = limit;
+	atomic_init(&b->limit, limit);
 	for (b->n = 0; b->n < n; b->n++) {
 		if (shard_init(&b->slots[b->n].shard, limit / n) < 0) {
 			blocks_free(b);
@@ -187,9 +189,67 @@ bool blocks_peek(struct blocks *b, uint64_t ino, uint64_t index, int64_t now, in
 	return fresh;
 }
 
+bool blocks_reserve(
+	struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now, uint16_t session)
+{
+	bool all = true;
+	for (size_t i = 0; i < count && all;) {
+		struct shard_slot *slot = slot_of(b, ino, first + i);
+		size_t n = run_length(first + i, count - i);
+		lock_acquire(&slot->lock);
+		all = shard_reserve(&slot->shard, ino, first + i, first + i + n - 1, now, session);
+		lock_release(&slot->lock);
+		i += n;
+	}
+	return all;
+}
+
+size_t blocks_keep(
+	struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now, uint16_t session)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count;) {
+		struct shard_slot *slot = slot_of(b, ino, first + i);
+		size_t end = i + run_length(first + i, count - i);
+		lock_acquire(&slot->lock);
+		for (; i < end; i++)
+			kept += shard_keep(&slot->shard, ino, first + i, now, session);
+		lock_release(&slot->lock);
+	}
+	return kept;
+}
+
+void blocks_age(struct blocks *b, int64_t by)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		lock_acquire(&b->slots[i].lock);
+		shard_age(&b->slots[i].shard, by);
+		lock_release(&b->slots[i].lock);
+	}
+}
+
+int blocks_resize(struct blocks *b, uint64_t limit)
+{
+	struct shard fresh[SHARDS_MAX];
+	for (unsigned i = 0; i < b->n; i++) {
+		if (shard_init(&fresh[i], limit / b->n) < 0) {
+			while (i-- > 0)
+				shard_destroy(&fresh[i]);
+			return -ENOMEM;
+		}
+	}
+	atomic_store(&b->limit, limit);
+	for (unsigned i = 0; i < b->n; i++) {
+		lock_acquire(&b->slots[i].lock);
+		shard_become(&b->slots[i].shard, &fresh[i]);
+		lock_release(&b->slots[i].lock);
+	}
+	return 0;
+}
+
 void blocks_count(struct blocks *b, struct blocks_counts *ret)
 {
-	*ret = (struct blocks_counts){.limit = b->limit};
+	*ret = (struct blocks_counts){.limit = atomic_load(&b->limit)};
 	for (unsigned i = 0; i < b->n; i++) {
 		struct shard_slot *slot = &b->slots[i];
 		lock_acquire(&slot->lock);

@@ -70,6 +70,28 @@ void blocks_drop_all(struct blocks *b) NONNULL(1);
 bool blocks_peek(struct blocks *b, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_ttl_left)
 	NONNULL(1, 5);
 
+/*
+ * Warming: blocks_reserve(), then put them as always, then blocks_keep(). What was kept for a
+ * `session` (not 0) is not evicted to reserve room for more of it, only by what others put later.
+ *
+ * Makes room for those of [first, first + count) that are not there, by evicting what is not of the
+ * session. False: there is none for all of them. Others may take what was reserved.
+ */
+bool blocks_reserve(struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now,
+	uint16_t session) NONNULL(1) MUST_CHECK;
+
+/* Those of [first, first + count) that are there and fresh are of the session now, and stay as long
+ * as what is used often. Returns how many. */
+size_t blocks_keep(struct blocks *b, uint64_t ino, uint64_t first, size_t count, int64_t now,
+	uint16_t session) NONNULL(1) MUST_CHECK;
+
+/* All data blocks expire `by` nanoseconds earlier. */
+void blocks_age(struct blocks *b, int64_t by) NONNULL(1);
+
+/* Another limit. What does not fit any more is evicted, and its memory free, on return. -ENOMEM:
+ * nothing has changed. One call at a time. */
+int blocks_resize(struct blocks *b, uint64_t limit) MUST_CHECK NONNULL(1);
+
 void blocks_count(struct blocks *b, struct blocks_counts *ret) NONNULL(1, 2);
 
 /* Checks every invariant (blocks.c has the table). NULL: all hold; else the one that does not. */

@@ -30,7 +30,12 @@ void cache_before_blocking(const struct cache *c)
 
 int64_t cache_ttl(const struct cache *c, const struct store_attr *attr)
 {
-	return attr->ttl < 0 ? c->cfg.ttl_ns : attr->ttl;
+	return attr->ttl < 0 ? atomic_load_explicit(&c->ttl_ns, memory_order_relaxed) : attr->ttl;
+}
+
+enum cache_sync cache_sync(const struct cache *c)
+{
+	return (enum cache_sync)atomic_load(&c->sync);
 }
 
 /* How the attributes of an inode are kept: also when they are not served any more, for the sake of
@@ -112,7 +117,7 @@ bool cache_agree(struct cache *c, const struct store_attr *attr, int64_t now)
 static int pass_flush(struct store *s)
 {
 	struct cache *c = cache_of(s);
-	if (c->cfg.sync == CACHE_SYNC_DISABLED)
+	if (cache_sync(c) == CACHE_SYNC_DISABLED)
 		return 0;
 	cache_before_blocking(c);
 	return flusher_flush(&c->flusher);
@@ -209,6 +214,7 @@ static struct cache *cache_free(struct cache *c)
 {
 	c->blocks = blocks_free(c->blocks);
 	c->guard = guard_free(c->guard);
+	lock_destroy(&c->setting);
 	free(c);
 	return NULL;
 }
@@ -251,6 +257,12 @@ int cache_new(const struct cache_config *cfg, struct store *next, struct store *
 	c->store.ops = &cache_ops;
 	c->cfg = *cfg;
 	c->next = next;
+	c->size = cfg->size;
+	atomic_init(&c->ttl_ns, cfg->ttl_ns);
+	atomic_init(&c->sync, cfg->sync);
+	atomic_init(&c->drop_on_error, cfg->drop_on_error);
+	atomic_init(&c->sessions, 1);
+	lock_init(&c->setting);
 	int r = blocks_new(cfg->size, &c->blocks);
 	if (r == 0)
 		r = guard_new(&c->guard);

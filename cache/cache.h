@@ -55,3 +55,45 @@ struct cache_config {
 /* Wraps `next`, which it owns from now on if it succeeds. -ENOMEM, -EAGAIN (no thread). */
 int cache_new(const struct cache_config *cfg, struct store *next, struct store **ret) MUST_CHECK
 	NONNULL(1, 2, 3);
+
+/* What can be changed while it is in use. */
+struct cache_settings {
+	uint64_t size;
+	int64_t ttl_ns;
+	enum cache_sync sync;
+	bool drop_on_error;
+};
+
+/*
+ * Changes the settings of a cache: all, or (an error) none. They hold for whatever begins after it
+ * has returned; by then
+ *   - what does not fit into a smaller size is evicted;
+ *   - what is cached expires as if a shorter TTL had held all the time. So does what belongs to
+ *     inodes with a TTL of their own, which so may expire early; a longer TTL holds for what is
+ *     cached from now on;
+ *   - with CACHE_SYNC_ALWAYS all that was committed is flushed, also what was answered before.
+ * -ENOMEM, -EAGAIN (no thread), errors of store_flush(). `s` is what cache_new() has made, here and
+ * below. Any thread.
+ */
+int cache_set(struct store *s, const struct cache_settings *to) MUST_CHECK NONNULL(1, 2);
+
+/* Takes all that is cached of an inode, or everything, out of the cache: what is read from now on
+ * is read from the store. */
+void cache_forget(struct store *s, uint64_t ino) NONNULL(1);
+void cache_forget_all(struct store *s) NONNULL(1);
+
+/*
+ * Warming: reads blocks as store_read() does, and has them stay as what is used often does. Room is
+ * made for them by evicting others, but never what was warmed in the same session. When there is no
+ * room any more, `full`, nothing is read, or less kept.
+ */
+struct cache_warmed {
+	uint32_t blocks; /* that the file has in the range */
+	uint32_t kept;	 /* of these, in the cache now: less if it is full, if a change of them came
+			    in   between, or with a TTL of 0 */
+	bool full;
+	int64_t ttl_ns; /* that holds for the inode, unless full */
+};
+uint16_t cache_warm_begin(struct store *s) NONNULL(1) MUST_CHECK; /* a new session */
+int cache_warm(struct store *s, uint64_t ino, uint64_t first, uint32_t count, uint16_t session,
+	struct cache_warmed *ret) MUST_CHECK NONNULL(1, 6);

@@ -86,7 +86,7 @@ static void hand_over(struct commit *c, struct commit_job *batch)
 
 void commit_run(struct commit *c, struct commit_job *job)
 {
-	assert(job->changes > 0 && job->changes <= COMMIT_CHANGES_MAX);
+	assert(job->changes <= COMMIT_CHANGES_MAX);
 	lock_acquire(&c->lock);
 	enqueue(c, job);
 	if (c->led) {

@@ -22,7 +22,8 @@ enum commit_state { COMMIT_QUEUED, COMMIT_LEADS, COMMIT_DONE };
 
 /* What one caller wants applied. The caller fills in the first three and keeps the memory. */
 struct commit_job {
-	size_t changes; /* how many it counts for, 1 ... COMMIT_CHANGES_MAX */
+	size_t changes; /* how many it counts for, COMMIT_CHANGES_MAX at most; 0: to wait for
+			  those before it */
 	uint64_t bytes; /* of data */
 	bool durable;	/* must be on stable storage when commit_run() returns */
 

@@ -44,7 +44,7 @@ static void *run(void *arg)
 	struct flusher *f = arg;
 	lock_acquire(&f->lock);
 	while (!f->closing) {
-		if (f->flushed == f->committed) {
+		if (f->flushed == f->committed || !f->background) {
 			f->asleep = true;
 			lock_wait(&f->lock, &f->work);
 			f->asleep = false;
@@ -53,7 +53,7 @@ static void *run(void *arg)
 		const struct timespec at = deadline();
 		while (!f->closing && !is_over(&at))
 			lock_wait_until(&f->lock, &f->work, &at);
-		if (!f->closing && f->flushed < f->committed) {
+		if (!f->closing && f->background && f->flushed < f->committed) {
 			uint64_t upto = f->committed;
 			bool failed = flush(f) < 0;
 			f->failed = failed && f->flushed < upto; /* unless another one worked */
@@ -63,21 +63,36 @@ static void *run(void *arg)
 	return NULL;
 }
 
+int flusher_set_background(struct flusher *f, bool background)
+{
+	lock_acquire(&f->lock);
+	bool start = background && !f->started;
+	if (start)
+		f->started = pthread_create(&f->thread, NULL, run, f) == 0;
+	int r = start && !f->started ? -EAGAIN : 0;
+	if (r == 0)
+		f->background = background;
+	f->asleep = false;
+	pthread_cond_signal(&f->work);
+	lock_release(&f->lock);
+	return r;
+}
+
 int flusher_init(struct flusher *f, struct store *store, bool background)
 {
-	*f = (struct flusher){.store = store, .background = background};
+	*f = (struct flusher){.store = store};
 	lock_init(&f->lock);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->work, &attr);
 	pthread_condattr_destroy(&attr);
-	if (background && pthread_create(&f->thread, NULL, run, f) != 0) {
+	int r = flusher_set_background(f, background);
+	if (r < 0) {
 		pthread_cond_destroy(&f->work);
 		lock_destroy(&f->lock);
-		return -EAGAIN;
 	}
-	return 0;
+	return r;
 }
 
 void flusher_destroy(struct flusher *f)
@@ -86,7 +101,7 @@ void flusher_destroy(struct flusher *f)
 	f->closing = true;
 	pthread_cond_signal(&f->work);
 	lock_release(&f->lock);
-	if (f->background)
+	if (f->started)
 		pthread_join(f->thread, NULL);
 	pthread_cond_destroy(&f->work);
 	lock_destroy(&f->lock);

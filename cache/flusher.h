@@ -16,8 +16,6 @@ struct store;
 
 struct flusher {
 	struct store *store; /* constant */
-	bool background;     /* constant: there is a thread */
-	pthread_t thread;
 	struct lock lock;
 	pthread_cond_t work; /* with lock: there is something to flush, or `closing` */
 	/* Under lock: */
@@ -26,10 +24,16 @@ struct flusher {
 	bool asleep;	    /* the thread waits for a commit, however long */
 	bool failed;	    /* the last flush in the background failed, nobody was told yet */
 	bool closing;
+	bool background; /* it flushes without being asked to */
+	bool started;	 /* there is a thread; its own: */
+	pthread_t thread;
 };
 
 /* Without `background` nothing is flushed but by flusher_flush(). -EAGAIN: no thread to be had. */
 int flusher_init(struct flusher *f, struct store *store, bool background) MUST_CHECK NONNULL(1, 2);
+
+/* From now on, or no more. -EAGAIN: as it was. One call at a time. */
+int flusher_set_background(struct flusher *f, bool background) MUST_CHECK NONNULL(1);
 
 /* Ends the thread; flushes nothing (closing a store does). */
 void flusher_destroy(struct flusher *f) NONNULL(1);

@@ -2,7 +2,8 @@
  * What the files of the cache share: the struct, and the paths that read.c and write.c are.
  *
  * Locks, in the order in which they may be held together: guard stripe, then block shard. Those of
- * commit and flusher are leaves. None is held during a call of the store below or of a callback.
+ * commit and flusher are leaves. None is held during a call of the store below or of a callback,
+ * but for `setting`, which comes before all others and orders those who change settings.
  */
 #pragma once
 
@@ -24,6 +25,14 @@ struct cache {
 	struct commit commit;
 	struct flusher flusher;
 
+	struct lock setting; /* of who changes these, in cache_set(); the first of all locks */
+	uint64_t size;	     /* under it */
+	/* Those of the configuration hold no more: */
+	_Atomic int64_t ttl_ns;
+	_Atomic int sync; /* enum cache_sync */
+	atomic_bool drop_on_error;
+	atomic_uint sessions; /* of warming, so far */
+
 	atomic_uint_fast64_t hits;
 	atomic_uint_fast64_t misses;
 	atomic_uint_fast64_t update_failures;
@@ -32,6 +41,8 @@ struct cache {
 struct cache *cache_of(struct store *s) NONNULL(1) MUST_CHECK;
 int64_t cache_now(const struct cache *c) NONNULL(1) MUST_CHECK;
 void cache_before_blocking(const struct cache *c) NONNULL(1);
+
+enum cache_sync cache_sync(const struct cache *c) NONNULL(1) MUST_CHECK;
 
 /* The TTL of what belongs to an inode. */
 int64_t cache_ttl(const struct cache *c, const struct store_attr *attr) NONNULL(1, 2) MUST_CHECK;
@@ -75,6 +86,9 @@ void cache_drop_all(struct cache *c) NONNULL(1);
 /* write.c: store_ops.apply */
 void cache_apply(struct store *s, struct change *const *changes, size_t n, bool durable)
 	NONNULL(1, 2);
+
+/* write.c: returns when all that is being committed is over. */
+void cache_await_commits(struct cache *c) NONNULL(1);
 
 /* write.c: applies one batch; a commit_apply_fn on a struct cache. */
 void cache_commit(void *arg, struct commit_job *first, bool durable) NONNULL(1, 2);

@@ -66,6 +66,14 @@ static void queue_remove(struct shard *s, const struct entry *e)
 	q->bytes -= entry_cost(e);
 }
 
+void shard_requeue(struct shard *s, uint32_t handle, bool in_main)
+{
+	struct entry *e = shard_entry(s, handle);
+	queue_remove(s, e);
+	e->in_main = in_main;
+	queue_push(s, handle);
+}
+
 /* Chains: the entries of an inode */
 
 static uint32_t find_chain(const struct shard *s, uint64_t ino)
@@ -127,7 +135,7 @@ static void chain_remove(struct shard *s, const struct entry *e)
 
 /* Entries */
 
-static uint32_t find(const struct shard *s, uint64_t ino, uint64_t index)
+uint32_t shard_find(const struct shard *s, uint64_t ino, uint64_t index)
 {
 	uint32_t hash = (uint32_t)hash_key(ino, index), handle;
 	for (size_t pos = hash; (handle = table_next(&s->index, hash, &pos));) {
@@ -160,7 +168,7 @@ static void use(struct entry *e)
 
 /* Eviction */
 
-static void evict(struct shard *s, uint32_t handle)
+void shard_evict(struct shard *s, uint32_t handle)
 {
 	if (is_data(shard_entry(s, handle)->index))
 		s->evictions++;
@@ -173,7 +181,7 @@ static void evict_one(struct shard *s)
 	const uint32_t tails[] = {s->small.tail, s->main.tail};
 	for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
 		if (tails[i] && shard_entry(s, tails[i])->expires <= s->now) {
-			evict(s, tails[i]);
+			shard_evict(s, tails[i]);
 			return;
 		}
 	}
@@ -182,13 +190,11 @@ static void evict_one(struct shard *s)
 		struct entry *e = shard_entry(s, handle);
 		if (e->uses < USES_PROMOTE) {
 			ghost_add(&s->ghost, hash_key(e->ino, e->index));
-			evict(s, handle);
+			shard_evict(s, handle);
 			return;
 		}
-		queue_remove(s, e);
-		e->in_main = true;
 		e->uses = 0;
-		queue_push(s, handle);
+		shard_requeue(s, handle, true);
 	}
 	assert(s->main.tail);
 	for (unsigned i = 0; i < ROTATIONS_MAX; i++) {
@@ -196,11 +202,10 @@ static void evict_one(struct shard *s)
 		struct entry *e = shard_entry(s, handle);
 		if (e->uses == 0)
 			break;
-		queue_remove(s, e);
 		e->uses--;
-		queue_push(s, handle);
+		shard_requeue(s, handle, true);
 	}
-	evict(s, s->main.tail);
+	shard_evict(s, s->main.tail);
 }
 
 /* Moves an entry to another place of the slab, where there is one. */
@@ -234,12 +239,18 @@ static void compact(struct shard *s)
 	}
 }
 
+bool shard_compact(struct shard *s)
+{
+	bool sparse = slab_sparse(&s->entries);
+	if (sparse)
+		compact(s);
+	return sparse;
+}
+
 /* One step towards less memory; there must be an entry. */
 static void give_way(struct shard *s)
 {
-	if (slab_sparse(&s->entries))
-		compact(s);
-	else
+	if (!shard_compact(s))
 		evict_one(s);
 }
 
@@ -287,6 +298,17 @@ static uint32_t new_entry(struct shard *s, uint64_t ino, uint64_t index)
 	return handle;
 }
 
+/* Into its queue and the counts. */
+static void enter(struct shard *s, uint32_t handle)
+{
+	const struct entry *e = shard_entry(s, handle);
+	queue_push(s, handle);
+	s->block_bytes += e->block_cost;
+	if (is_data(e->index))
+		s->blocks++;
+	trim(s); /* the tables may have grown */
+}
+
 static int entry_add(
 	struct shard *s, uint64_t ino, uint64_t index, struct block *block, int64_t expires)
 {
@@ -301,12 +323,24 @@ static int entry_add(
 	e->block_cost = block_cost;
 	e->expires = expires;
 	e->in_main = ghost_take(&s->ghost, hash_key(ino, index));
-	queue_push(s, handle);
-	s->block_bytes += block_cost;
-	if (is_data(index))
-		s->blocks++;
-	trim(s); /* the tables may have grown */
+	enter(s, handle);
 	return 0;
+}
+
+bool shard_adopt(struct shard *s, const struct entry *from)
+{
+	uint32_t handle = make_room(s, from->block_cost) ? new_entry(s, from->ino, from->index) : 0;
+	if (!handle)
+		return false;
+	struct entry *e = shard_entry(s, handle);
+	e->block = block_ref(from->block);
+	e->block_cost = from->block_cost;
+	e->expires = from->expires;
+	e->uses = from->uses;
+	e->in_main = from->in_main;
+	e->session = from->session;
+	enter(s, handle);
+	return true;
 }
 
 /* Newer contents for an entry that is there. */
@@ -335,7 +369,7 @@ int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block
 	int64_t expires)
 {
 	tell_time(s, now);
-	uint32_t handle = find(s, ino, index);
+	uint32_t handle = shard_find(s, ino, index);
 	if (!handle)
 		return entry_add(s, ino, index, block, expires);
 	entry_replace(s, shard_entry(s, handle), block, expires);
@@ -345,7 +379,7 @@ int shard_put(struct shard *s, uint64_t ino, uint64_t index, struct block *block
 struct block *shard_get(
 	struct shard *s, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_expires)
 {
-	uint32_t handle = find(s, ino, index);
+	uint32_t handle = shard_find(s, ino, index);
 	tell_time(s, now);
 	if (!handle)
 		return NULL;
@@ -366,7 +400,7 @@ struct block *shard_get(
 bool shard_peek(
 	const struct shard *s, uint64_t ino, uint64_t index, int64_t now, int64_t *ret_ttl_left)
 {
-	uint32_t handle = find(s, ino, index);
+	uint32_t handle = shard_find(s, ino, index);
 	if (!handle || shard_entry(s, handle)->expires <= now)
 		return false;
 	*ret_ttl_left = shard_entry(s, handle)->expires - now;
@@ -387,7 +421,7 @@ void shard_drop(struct shard *s, uint64_t ino, uint64_t first, uint64_t last)
 		return;
 	if (last - first < shard_chain(s, chain)->n) {
 		for (uint64_t index = first;; index++) {
-			uint32_t handle = find(s, ino, index);
+			uint32_t handle = shard_find(s, ino, index);
 			if (handle)
 				drop(s, handle);
 			if (index == last)

@@ -58,6 +58,19 @@ uint64_t shard_bytes(const struct shard *s) NONNULL(1) MUST_CHECK;
 bool shard_peek(const struct shard *s, uint64_t ino, uint64_t index, int64_t now,
 	int64_t *ret_ttl_left) NONNULL(1, 5) MUST_CHECK;
 
+/* shard_tune.c */
+
+/* See blocks_reserve(), blocks_keep(), blocks_age() and blocks_resize(). */
+bool shard_reserve(struct shard *s, uint64_t ino, uint64_t first, uint64_t last, int64_t now,
+	uint16_t session) NONNULL(1) MUST_CHECK;
+bool shard_keep(struct shard *s, uint64_t ino, uint64_t index, int64_t now, uint16_t session)
+	NONNULL(1) MUST_CHECK;
+void shard_age(struct shard *s, int64_t by) NONNULL(1);
+
+/* Moves what is in `s` to `fresh`, as much of it as has room, and makes *s what *fresh is, which
+ * was set up with another limit. */
+void shard_become(struct shard *s, struct shard *fresh) NONNULL(1, 2);
+
 /* shard_check.c */
 
 /* Is (ino, index) to be in the shard that is checked? */

@@ -28,6 +28,7 @@ struct entry {
 	uint32_t block_cost; /* bytes that the block takes */
 	uint8_t uses;
 	bool in_main;
+	uint16_t session; /* that has warmed it; 0: none */
 };
 static_assert(sizeof(struct entry) == 64, "an entry is one line");
 
@@ -82,3 +83,16 @@ static inline bool is_data(uint64_t index)
 {
 	return index != BLOCKS_ATTR;
 }
+
+/* shard.c, for shard_tune.c */
+
+/* The entry of a block; 0: none. */
+uint32_t shard_find(const struct shard *s, uint64_t ino, uint64_t index) NONNULL(1) MUST_CHECK;
+/* To the head of main, or of small. */
+void shard_requeue(struct shard *s, uint32_t handle, bool in_main) NONNULL(1);
+void shard_evict(struct shard *s, uint32_t handle) NONNULL(1);
+/* True: it has moved entries, and perhaps given memory back. */
+bool shard_compact(struct shard *s) NONNULL(1) MUST_CHECK;
+/* A copy of an entry of another shard, which is not in this one. Evicts others for it; false: it
+ * cannot be kept. */
+bool shard_adopt(struct shard *s, const struct entry *from) NONNULL(1, 2) MUST_CHECK;

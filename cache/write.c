@@ -255,7 +255,7 @@ static void fail_update(struct cache *c, struct update *u)
 	struct change *change = u->change;
 	atomic_fetch_add(&c->update_failures, 1);
 	drop_altered(c, u);
-	if (c->cfg.drop_on_error)
+	if (atomic_load(&c->drop_on_error))
 		return;
 	if (change->kind == CHANGE_WRITE) {
 		change->write.head = block_unref(change->write.head);
@@ -314,6 +314,15 @@ static void update_cache(struct cache *c, struct update *u, int64_t now)
 	put_attrs(c, u, now);
 }
 
+/* Is the batch to be flushed, of which somebody has asked it or not? */
+static bool needs_flush(enum cache_sync sync, struct change *const *changes, size_t n, bool asked)
+{
+	bool data = false;
+	for (size_t i = 0; i < n; i++)
+		data |= change_is_data(changes[i]);
+	return sync != CACHE_SYNC_DISABLED && (asked || (data && sync == CACHE_SYNC_ALWAYS));
+}
+
 void cache_commit(void *arg, struct commit_job *first, bool durable)
 {
 	struct cache *c = arg;
@@ -329,7 +338,10 @@ void cache_commit(void *arg, struct commit_job *first, bool durable)
 			announce_known(c, updates[n]);
 		}
 	}
+	if (n == 0)
+		return; /* who only waited for the batch before */
 	int64_t now = cache_now(c);
+	durable = needs_flush(cache_sync(c), changes, n, durable);
 	store_apply(c->next, changes, n, durable);
 	for (size_t i = 0; i < n; i++)
 		committed += changes[i]->result == 0;
@@ -346,11 +358,6 @@ static uint64_t data_bytes(const struct change *change)
 	if (change->kind == CHANGE_WRITE)
 		return change->write.len;
 	return change->kind == CHANGE_COPY ? change->copy.len : 0;
-}
-
-static bool needs_flush(const struct cache *c, const struct change *change)
-{
-	return c->cfg.sync == CACHE_SYNC_ALWAYS && change_is_data(change);
 }
 
 static void refuse(struct change *const *changes, size_t n, int r)
@@ -377,16 +384,21 @@ void cache_apply(struct store *s, struct change *const *changes, size_t n, bool 
 		}
 	}
 	struct write_job w = {
-		.job = {.changes = n, .durable = durable && c->cfg.sync != CACHE_SYNC_DISABLED},
+		.job = {.changes = n, .durable = durable},
 		.updates = updates,
 	};
 	for (size_t i = 0; i < n; i++) {
 		updates[i].change = changes[i];
 		w.job.bytes += data_bytes(changes[i]);
-		w.job.durable |= needs_flush(c, changes[i]);
 	}
 	cache_before_blocking(c);
 	commit_run(&c->commit, &w.job);
 	if (updates != few)
 		free(updates);
+}
+
+void cache_await_commits(struct cache *c)
+{
+	struct write_job nothing = {.job = {.changes = 0}};
+	commit_run(&c->commit, &nothing.job);
 }
