@@ -105,3 +105,39 @@ struct recordfs_errors {
 #define RECORDFS_IOC_INFO _IOWR(RECORDFS_IOC_TYPE, 0x52, struct recordfs_info)
 #define RECORDFS_IOC_HISTOGRAMS _IOWR(RECORDFS_IOC_TYPE, 0x58, struct recordfs_histograms)
 #define RECORDFS_IOC_ERRORS _IOR(RECORDFS_IOC_TYPE, 0x59, struct recordfs_errors)
+
+/* Drops all that is cached of the inodes named, or of all there are, in the daemon and in the
+ * kernel: blocks, pages, attributes and, where the kernel can, entries. Done when it returns. */
+#define RECORDFS_DROP_MAX 1024
+struct recordfs_drop {
+	uint32_t all; /* 1: everything, and n is 0 */
+	uint32_t n;
+	uint64_t ino[RECORDFS_DROP_MAX];
+};
+
+/* Reads blocks of the file into the daemon's cache, and keeps them there: see cache/cache.h. */
+#define RECORDFS_WARM_MAX 256
+#define RECORDFS_WARM_FULL 1u  /* there is no room any more: nothing was read, or less kept */
+#define RECORDFS_WARM_NEVER 2u /* the record is never cached: its TTL is 0 */
+struct recordfs_warm {
+	uint64_t first;
+	uint32_t count;	  /* in: blocks, 1 ... RECORDFS_WARM_MAX */
+	uint32_t session; /* in: 0, or what the call before has answered; out */
+	uint32_t blocks;  /* out, and all below: so many there are in the range */
+	uint32_t kept;
+	uint32_t flags;
+	uint32_t unused;
+};
+
+/* Changes options of the mount, all or none. */
+struct recordfs_set {
+	char text[1024];    /* in: "cache_size=64M,sync=standard", see options_change() */
+	char options[1024]; /* out: as in recordfs_stats, after it */
+	char why[512];	    /* out: one line, if error is not 0 */
+	int32_t error;	    /* out: an errno, nothing was changed; or 0 */
+	uint32_t unused;
+};
+
+#define RECORDFS_IOC_DROP _IOW(RECORDFS_IOC_TYPE, 0x53, struct recordfs_drop)
+#define RECORDFS_IOC_WARM _IOWR(RECORDFS_IOC_TYPE, 0x54, struct recordfs_warm)
+#define RECORDFS_IOC_SET _IOWR(RECORDFS_IOC_TYPE, 0x55, struct recordfs_set)

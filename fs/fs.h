@@ -15,6 +15,7 @@
 #include "reaper.h"
 #include "renames.h"
 #include "room.h"
+#include "settings.h"
 
 #include <stdatomic.h>
 
@@ -28,15 +29,19 @@ struct fs {
 	struct gather *gather; /* of small writes */
 	struct renames *renames;
 	struct room *room;
-	struct meter *meter;	 /* of the store below the cache */
-	struct latency *latency; /* of requests */
-	int64_t mounted;	 /* when it was, by the monotonic clock */
+	struct meter *meter;	  /* of the store below the cache */
+	struct latency *latency;  /* of requests */
+	int64_t mounted;	  /* when it was, by the monotonic clock */
+	struct settings settings; /* what may have changed of the options since */
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;
 	/* Told of by the store. While a request is under way it is also what says whether something
 	 * came in between: see reply_begin(). */
 	atomic_uint_least64_t outside_changes;
+	/* The kernel has just been told to drop everything, and the watcher is to have it do so
+	 * once more, for the sake of replies that had just left. */
+	atomic_bool echo_all;
 	/* Set before the first other request: */
 	bool kernel_drops_written; /* see reply_written() */
 	int64_t entry_ttl_max;	   /* of entries in the kernel, nanoseconds; see op_init() */

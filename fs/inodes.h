@@ -97,11 +97,12 @@ struct inodes_stale {
 	uint64_t ino;
 	int64_t offset;
 	int64_t len;
-	bool entries; /* an orphan that nobody has open: also the entries that keep it in use */
+	bool entries; /* also the entries that lead to it and are not in use; and those of an orphan
+			 that nobody has open, without having been asked to */
 };
 
 /* Notes it; nothing happens when the kernel does not know the inode. Of two ranges it becomes the
- * one that has both. */
+ * one that has both; entries if either has them. */
 void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale) NONNULL(1, 2);
 
 /* Notes all of every inode that is known now and was answered at `since` or later; INT64_MIN: of

@@ -45,6 +45,7 @@ struct details {
 	uint32_t pages; /* while in `fills`: that the kernel may have of it */
 	bool orphan;
 	bool noted; /* in the list `stale` */
+	bool stale_entries;
 	struct deadline fill;
 	struct page_state state; /* of the data, while in `fills` */
 	struct details *orphan_next, *orphan_prev;

@@ -77,6 +77,7 @@ static void note_stale(struct inodes *t, struct inode *i, int64_t offset, int64_
 		offset = len = 0;
 	if (!d->noted) {
 		d->noted = true;
+		d->stale_entries = false;
 		d->stale_offset = offset;
 		d->stale_len = len;
 		d->stale_next = NULL;
@@ -181,8 +182,12 @@ void inodes_set_stale(struct inodes *t, const struct inodes_stale *stale)
 {
 	pthread_mutex_lock(&t->lock);
 	struct inode *i = inodes_find(t, stale->ino);
-	if (i)
+	if (i) {
 		note_stale(t, i, stale->offset, stale->len);
+		struct details *d = inodes_details(t, i);
+		if (d && d->noted)
+			d->stale_entries |= stale->entries;
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -247,8 +252,8 @@ static struct inodes_stale take_stale(struct inodes *t)
 {
 	struct details *d = t->stale_first;
 	struct inode *i = d->inode;
-	const struct inodes_stale s = {
-		i->ino, d->stale_offset, d->stale_len, d->orphan && d->nopen == 0};
+	const struct inodes_stale s = {i->ino, d->stale_offset, d->stale_len,
+		d->stale_entries || (d->orphan && d->nopen == 0)};
 	inodes_unlink_stale(t, d);
 	if (s.offset == 0 && s.len == 0)
 		all_goes(t, i);

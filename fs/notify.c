@@ -30,6 +30,7 @@ struct notify {
 	bool stop;
 	bool all_names;			  /* are to be dropped */
 	struct notify_job *first, **last; /* a queue */
+	struct notify_job *after;	  /* a stack: what waits for all that is noted */
 	pthread_cond_t names_bell;	  /* there are names, or stop */
 	struct name *first_name, **last_name;
 	size_t n_names;
@@ -104,12 +105,31 @@ static void drop_all_names(struct notify *n)
 		n->ops->all_names(n->arg);
 }
 
+static struct notify_job *take_after(struct notify *n)
+{
+	pthread_mutex_lock(&n->lock);
+	struct notify_job *jobs = n->after;
+	n->after = NULL;
+	pthread_mutex_unlock(&n->lock);
+	return jobs;
+}
+
+static void finish(struct notify_job *jobs)
+{
+	for (struct notify_job *next; jobs; jobs = next) {
+		next = jobs->next; /* the job's memory goes with done() */
+		jobs->done(jobs);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct notify *n = arg;
 	int64_t next = INT64_MAX;
 	do {
 		struct inodes_stale stale;
+		/* What was noted before one of these is sent in this round. */
+		struct notify_job *after = take_after(n);
 		drop_all_names(n);
 		do_jobs(n);
 		while (inodes_next_stale(n->inodes, clock_monotonic(), &stale, &next)) {
@@ -118,8 +138,10 @@ static void *run(void *arg)
 			n->ops->inode(n->arg, &stale);
 			do_jobs(n);
 		}
+		finish(after);
 	} while (wait_for_bell(n, next));
 	do_jobs(n); /* none comes any more */
+	finish(take_after(n));
 	return NULL;
 }
 
@@ -238,6 +260,12 @@ void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len)
 	ring(n);
 }
 
+void notify_forget(struct notify *n, uint64_t ino)
+{
+	inodes_set_stale(n->inodes, &(struct inodes_stale){ino, 0, 0, true});
+	ring(n);
+}
+
 static struct name *make_name(uint64_t parent, const char *bytes, size_t len, bool gone)
 {
 	struct name *name = malloc(sizeof *name + len + 1);
@@ -294,6 +322,20 @@ void notify_before(struct notify *n, struct notify_job *job)
 	if (!stopped) {
 		*n->last = job;
 		n->last = &job->next;
+		ring_locked(n);
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (stopped)
+		job->done(job);
+}
+
+void notify_after(struct notify *n, struct notify_job *job)
+{
+	pthread_mutex_lock(&n->lock);
+	bool stopped = n->stop;
+	if (!stopped) {
+		job->next = n->after;
+		n->after = job;
 		ring_locked(n);
 	}
 	pthread_mutex_unlock(&n->lock);

@@ -20,10 +20,11 @@
  *
  * Requests that wait for the notifier are those whose answer was left to it (notify_before): WRITE,
  * FALLOCATE, COPY_FILE_RANGE, OPEN, GETATTR, LOOKUP and LINK. They hold the lock of a file or of a
- * directory, never one of a page. So they may wait for the thread of inodes, which never waits for
- * what they hold; but not for the one of names: unlink holds the directory and waits for the file,
- * a write holds the file and waits for its answer, and the thread of names waits for the directory.
- * That is why there are two. Nobody waits for the thread of names.
+ * directory, never one of a page; and IOCTL (notify_after), which holds none at all. So they may
+ * wait for the thread of inodes, which never waits for what they hold; but not for the one of
+ * names: unlink holds the directory and waits for the file, a write holds the file and waits for
+ * its answer, and the thread of names waits for the directory. That is why there are two. Nobody
+ * waits for the thread of names.
  *
  * When all names are dropped the kernel takes no lock; the thread of inodes does it.
  */
@@ -61,6 +62,9 @@ struct notify *notify_free(struct notify *n);
 /* Let the kernel drop, soon: len bytes from offset, 0: to the end; offset < 0: only attributes. */
 void notify_stale(struct notify *n, uint64_t ino, int64_t offset, int64_t len) NONNULL(1);
 
+/* All of the inode, with the entries that lead to it and are not in use, where the kernel can. */
+void notify_forget(struct notify *n, uint64_t ino) NONNULL(1);
+
 /* A name: what it was, or that it was not there; see notify_ops. It must not have NUL in it. */
 void notify_name(struct notify *n, uint64_t parent, const char *bytes, size_t len, bool gone)
 	NONNULL(1, 3);
@@ -84,6 +88,13 @@ struct notify_job {
  * does for a page that is being written back and for a truncation.
  */
 void notify_before(struct notify *n, struct notify_job *job) NONNULL(1, 2);
+
+/*
+ * Calls job->done(job) when the kernel has dropped all that was noted before the call: inodes and,
+ * where it can, all names; not single names, for which nobody may wait. job->stale is not used.
+ * What is noted meanwhile may be waited for as well.
+ */
+void notify_after(struct notify *n, struct notify_job *job) NONNULL(1, 2);
 
 /* Data of the inode is about to be given to the kernel: see inodes_filled(). */
 void notify_filled(struct notify *n, uint64_t ino, int64_t at, uint64_t pages, uint64_t all)

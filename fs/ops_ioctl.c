@@ -3,6 +3,7 @@
  */
 #include "control.h"
 #include "ops.h"
+#include "ops_control.h"
 #include "reply.h"
 
 #include <assert.h>
@@ -100,6 +101,6 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 		op_ioctl_errors(req);
 	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
 		reply_info(req, ino, in, in_size);
-	else
+	else if (!control_change(req, ino, cmd, in, in_size))
 		fuse_reply_err(req, ENOTTY);
 }

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "control.h"
 #include "ops.h"
+#include "ops_control.h"
 #include "reply.h"
 
 #include <assert.h>
@@ -28,14 +29,19 @@ static void copy_text(char *to, size_t size, const char *from)
 		snprintf(to, size, "%s", from);
 }
 
-static void describe_options(const struct options *o, struct recordfs_stats *s)
+void control_describe(const struct options *o, char *buf, size_t size)
 {
-	snprintf(s->options, sizeof s->options,
+	snprintf(buf, size,
 		"%s,sync=%s,on_cache_error=%s,cache_size=%" PRIu64 ",cache_ttl=%g,watch=%g"
 		",max_size=%" PRIu64 "%s",
 		o->readonly ? "ro" : "rw", options_sync_name(o->sync),
 		o->drop_on_error ? "drop" : "eio", o->cache_size, (double)o->cache_ttl_ns / 1e9,
 		(double)o->watch_ns / 1e6, o->max_size, o->single_threaded ? ",single" : "");
+}
+
+static void describe_options(const struct options *o, struct recordfs_stats *s)
+{
+	control_describe(o, s->options, sizeof s->options);
 	copy_text(s->sync, sizeof s->sync, options_sync_name(o->sync));
 	copy_text(s->fault, sizeof s->fault, o->fault);
 	copy_text(s->store, sizeof s->store, o->store);
@@ -57,7 +63,8 @@ void op_ioctl_stats(fuse_req_t req)
 #define X(name, text) s.values[i++] = stats.name;
 	STORE_STATS(X)
 #undef X
-	describe_options(fs->options, &s);
+	struct options now = settings_get(&fs->settings);
+	describe_options(&now, &s);
 	s.uptime = clock_monotonic() - fs->mounted;
 	fuse_reply_ioctl(req, 0, &s, sizeof s);
 }

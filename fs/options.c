@@ -250,6 +250,30 @@ static int set_sync(struct parser *p, const char *arg, const char *value)
 	return refuse(p, "bad option '%s': it must be always, standard or disabled", arg);
 }
 
+static int set_fault(struct parser *p, const char *value)
+{
+	if (p->o->fault)
+		return refuse(p,
+			"option 'fault' was given twice: join the faults, fault=%.200s+%.200s",
+			p->o->fault, value);
+	return set_string(&p->o->fault, value);
+}
+
+/* What a value has to look like. */
+static const char *expected(enum key key)
+{
+	switch ((int)key) {
+	case KEY_CACHE_TTL:
+		return "a number of seconds, as 300, 2.5 or 0";
+	case KEY_WATCH:
+		return "a number of milliseconds, as 100, 2.5 or 0";
+	case KEY_MAX_READ:
+		return "0, or a size of 4K or more and less than 4G";
+	default:
+		return "a size in bytes, or one with K, M, G or T, as 64M";
+	}
+}
+
 static int set_value(struct parser *p, enum key key, const char *arg)
 {
 	struct options *o = p->o;
@@ -284,18 +308,21 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 		o->drop_on_error = !strcmp(value, "drop");
 		return 0;
 	default:
-		return set_string(&o->fault, value);
+		return set_fault(p, value);
 	}
-	return bad ? refuse(p, "bad value in option '%s'", arg) : 0;
+	return bad ? refuse(p, "bad value in option '%s': it must be %s", arg, expected(key)) : 0;
 }
 
-static int add_path(struct parser *p, const char *arg)
+/* The option that `arg` begins with, "cache_size=" of "cache_size=1M"; 0: unknown. */
+static int key_of(const char *arg)
 {
-	if (!p->o->store)
-		return set_string(&p->o->store, arg);
-	if (!p->o->mountpoint)
-		return set_string(&p->o->mountpoint, arg);
-	return refuse(p, "one argument too many: '%s'", arg);
+	for (const struct fuse_opt *t = template; t->templ; t++) {
+		size_t len = strlen(t->templ);
+		bool open = t->templ[len - 1] == '=';
+		if (open ? !strncmp(arg, t->templ, len) : !strcmp(arg, t->templ))
+			return t->value;
+	}
+	return -1;
 }
 
 /* Is it an option of ours that should have had a value? */
@@ -306,6 +333,56 @@ static bool lacks_value(const char *arg)
 		if (!strncmp(t->templ, arg, len) && !strcmp(t->templ + len, "="))
 			return true;
 	return false;
+}
+
+static int change_one(struct parser *p, const char *arg)
+{
+	int key = key_of(arg);
+	switch (key) {
+	case KEY_CACHE_SIZE:
+	case KEY_CACHE_TTL:
+	case KEY_SYNC:
+		if (strchr(arg, '='))
+			return set_value(p, (enum key)key, arg);
+		break;
+	case KEY_ON_CACHE_ERROR:
+		return set_value(p, (enum key)key, arg);
+	case -1:
+		if (lacks_value(arg))
+			return refuse(p, "option '%s' needs a value: %s=...", arg, arg);
+		return refuse(p, "unknown option '%s'", arg);
+	default:
+		break;
+	}
+	return refuse(p,
+		"option '%s' cannot be changed while mounted, only cache_size, cache_ttl, sync and "
+		"on_cache_error",
+		arg);
+}
+
+int options_change(struct options *o, const char *text, char *errmsg, size_t errmsg_size)
+{
+	struct options changed = *o;
+	struct parser p = {.o = &changed, .errmsg = errmsg, .errmsg_size = errmsg_size};
+	snprintf(errmsg, errmsg_size, "no memory");
+	char *copy = strdup(text), *rest = copy, *arg;
+	int r = copy ? 0 : -1;
+	while (r == 0 && (arg = strsep(&rest, ",")))
+		r = change_one(&p, arg);
+	free(copy);
+	if (r < 0)
+		return -EINVAL;
+	*o = changed;
+	return 0;
+}
+
+static int add_path(struct parser *p, const char *arg)
+{
+	if (!p->o->store)
+		return set_string(&p->o->store, arg);
+	if (!p->o->mountpoint)
+		return set_string(&p->o->mountpoint, arg);
+	return refuse(p, "one argument too many: '%s'", arg);
 }
 
 static int unknown(struct parser *p, const char *arg)

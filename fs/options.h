@@ -55,6 +55,14 @@ int options_parse(struct options *o, int argc, char *argv[], char *errmsg,
  */
 int options_check(struct options *o, char *errmsg, size_t errmsg_size) MUST_CHECK NONNULL(1, 2);
 
+/*
+ * Changes what can be changed while mounted: `text` is "cache_size=64M,sync=standard", of
+ * cache_size, cache_ttl, sync and on_cache_error. All of it, or nothing: -EINVAL with a line in
+ * errmsg.
+ */
+int options_change(struct options *o, const char *text, char *errmsg, size_t errmsg_size) MUST_CHECK
+	NONNULL(1, 2, 3);
+
 /* "always", ... */
 const char *options_sync_name(enum options_sync sync) MUST_CHECK;
 

@@ -171,7 +171,7 @@ void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino)
 
 int64_t reply_ttl(const struct fs *fs, const struct store_attr *attr)
 {
-	return attr->ttl < 0 ? fs->options->cache_ttl_ns : attr->ttl;
+	return attr->ttl < 0 ? settings_ttl(&fs->settings) : attr->ttl;
 }
 
 bool reply_outdated(const struct fs *fs)

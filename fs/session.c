@@ -380,6 +380,7 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 	struct session s = {
 		.options = o, .fs = {.options = o}, .errmsg = errmsg, .errmsg_size = errmsg_size};
 	fuse_set_log_func(log_fuse);
+	settings_init(&s.fs.settings, o);
 	block_signals(&s);
 	if (o->fault)
 		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
@@ -402,6 +403,7 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 			service_notify("STOPPING=1\nSTATUS=Closing the store");
 	}
 	stop(&s);
+	settings_destroy(&s.fs.settings);
 	if (r < 0 && s.created)
 		stack_remove(o);
 	return r;

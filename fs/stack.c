@@ -86,15 +86,16 @@ static int open_with_faults(const struct options *o, struct meter *meter, struct
 	return r;
 }
 
+static const enum cache_sync levels[] = {
+	[OPTIONS_SYNC_ALWAYS] = CACHE_SYNC_ALWAYS,
+	[OPTIONS_SYNC_STANDARD] = CACHE_SYNC_STANDARD,
+	[OPTIONS_SYNC_DISABLED] = CACHE_SYNC_DISABLED,
+};
+
 /* `fault`: the store that injects faults, if there is one. */
 static int add_cache(const struct options *o, void (*before_blocking)(void *arg),
 	struct store *fault, struct store *below, struct store **ret)
 {
-	static const enum cache_sync levels[] = {
-		[OPTIONS_SYNC_ALWAYS] = CACHE_SYNC_ALWAYS,
-		[OPTIONS_SYNC_STANDARD] = CACHE_SYNC_STANDARD,
-		[OPTIONS_SYNC_DISABLED] = CACHE_SYNC_DISABLED,
-	};
 	struct cache_config config = {.size = o->cache_size,
 		.ttl_ns = o->cache_ttl_ns,
 		.sync = levels[o->sync],
@@ -134,4 +135,35 @@ void stack_remove(const struct options *o)
 			unlink(path);
 		free(path);
 	}
+}
+
+int stack_set(struct store *store, const struct options *o)
+{
+	return cache_set(store, &(struct cache_settings){.size = o->cache_size,
+					.ttl_ns = o->cache_ttl_ns,
+					.sync = levels[o->sync],
+					.drop_on_error = o->drop_on_error});
+}
+
+void stack_forget(struct store *store, uint64_t ino)
+{
+	cache_forget(store, ino);
+}
+
+void stack_forget_all(struct store *store)
+{
+	cache_forget_all(store);
+}
+
+int stack_warm(struct store *store, uint64_t ino, uint64_t first, uint32_t count, uint16_t session,
+	struct stack_warmed *ret)
+{
+	struct cache_warmed w;
+	if (session == 0)
+		session = cache_warm_begin(store);
+	int r = cache_warm(store, ino, first, count, session, &w);
+	if (r == 0)
+		*ret = (struct stack_warmed){
+			session, w.blocks, w.kept, w.full, !w.full && w.ttl_ns == 0};
+	return r;
 }

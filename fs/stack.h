@@ -23,3 +23,22 @@ int stack_open(const struct options *o, struct meter *meter, void (*before_block
 
 /* Removes the files of a closed store that was made in vain. */
 void stack_remove(const struct options *o) NONNULL(1);
+
+/* While it is in use, any thread. Has the layers follow what can be changed in `o` (settings.h):
+ * cache_set(). */
+int stack_set(struct store *store, const struct options *o) MUST_CHECK NONNULL(1, 2);
+
+/* Nothing that is cached of an inode, or nothing at all, is used any more: cache_forget(). */
+void stack_forget(struct store *store, uint64_t ino) NONNULL(1);
+void stack_forget_all(struct store *store) NONNULL(1);
+
+/* Fills the cache: cache_warm(). A session of 0 begins one. */
+struct stack_warmed {
+	uint16_t session;
+	uint32_t blocks;
+	uint32_t kept;
+	bool full;
+	bool never; /* its TTL, or the size of the cache, is 0 */
+};
+int stack_warm(struct store *store, uint64_t ino, uint64_t first, uint32_t count, uint16_t session,
+	struct stack_warmed *ret) MUST_CHECK NONNULL(1, 6);

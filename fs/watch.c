@@ -307,6 +307,8 @@ static bool look(struct watch *w)
 
 static void end_tick(struct watch *w)
 {
+	if (atomic_exchange(&w->fs->echo_all, false))
+		this_tick(w)->all_names = this_tick(w)->all_inodes = true;
 	w->tick++;
 	struct told *t = this_tick(w); /* of the tick before */
 	echo(w, t);

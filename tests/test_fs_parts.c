@@ -183,6 +183,49 @@ static void a_drop_can_come_before_an_answer(void **state)
 	inodes_free(t);
 }
 
+static void all_is_dropped(struct notify_job *job)
+{
+	pthread_mutex_lock(&sink.lock);
+	sink.sent += (unsigned)job->stale.ino; /* how the test counts the jobs */
+	pthread_cond_broadcast(&sink.changed);
+	pthread_mutex_unlock(&sink.lock);
+}
+
+static void an_answer_can_wait_for_all_that_is_noted(void **state)
+{
+	(void)state;
+	struct inodes *t = NULL;
+	struct notify *n = start_notify(&t);
+	struct notify_job jobs[2] = {{.stale = {.ino = 1000}, .done = all_is_dropped},
+		{.stale = {.ino = 10000}, .done = all_is_dropped}};
+	for (uint64_t ino = 2; ino < 100; ino++)
+		assert_int_equal(inodes_lookup(t, ino), 0);
+	/* A name that has to wait does not keep it. */
+	block_names(true);
+	notify_name(n, 1, "x", 1, false);
+	for (unsigned round = 0; round < 100; round++) {
+		pthread_mutex_lock(&sink.lock);
+		sink.sent = sink.all_names = 0;
+		pthread_mutex_unlock(&sink.lock);
+		for (uint64_t ino = 2; ino < 52; ino++)
+			notify_stale(n, ino, 0, 0);
+		notify_after(n, &jobs[0]);
+		wait_for(&sink.sent, 1050);
+		notify_all_names(n);
+		notify_all_inodes(n, INT64_MIN);
+		notify_after(n, &jobs[1]);
+		wait_for(&sink.sent, 1050 + 10000 + 99);
+		assert_int_equal(sink.all_names, 1);
+	}
+	block_names(false);
+	notify_halt(n);
+	unsigned sent = sink.sent;
+	notify_after(n, &jobs[0]);
+	assert_int_equal(sink.sent, sent + 1000);
+	n = notify_free(n);
+	inodes_free(t);
+}
+
 static void orphans_are_deleted(void **state)
 {
 	(void)state;
@@ -459,6 +502,7 @@ int main(void)
 		cmocka_unit_test(notes_are_sent_by_the_thread),
 		cmocka_unit_test(names_are_sent_by_a_thread_of_their_own),
 		cmocka_unit_test(a_drop_can_come_before_an_answer),
+		cmocka_unit_test(an_answer_can_wait_for_all_that_is_noted),
 		cmocka_unit_test(orphans_are_deleted),
 		cmocka_unit_test(what_failed_is_tried_again),
 		cmocka_unit_test(many_are_deleted_at_once),

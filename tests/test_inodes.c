@@ -454,6 +454,13 @@ static void idle_orphans_lose_their_entries(void **state)
 		assert_int_equal(s.ino, ino);
 		assert_int_equal(s.entries, ino == 5);
 	}
+	/* Of others only when it is asked for, by any of the notes. */
+	for (int i = 0; i < 4; i++) {
+		inodes_set_stale(t, &(struct inodes_stale){7, 0, 0, i & 1});
+		inodes_set_stale(t, &(struct inodes_stale){7, 4096, 10, i & 2});
+		assert_true(next(t, 0, &s));
+		assert_int_equal(s.entries, i > 0);
+	}
 	assert_false(inodes_close(t, 6));
 	assert_int_equal(inodes_idle_orphans(t, idle, ARRAY_LEN(idle)), 2);
 	assert_int_equal(inodes_idle_orphans(t, idle, 1), 1);

@@ -129,6 +129,43 @@ static void refuses_what_it_does_not_know(void **state)
 	}
 }
 
+static void says_what_a_value_has_to_be(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("s.db mnt -o cache_size=big"), -EINVAL);
+	assert_non_null(strstr(errmsg, "size in bytes"));
+	assert_int_equal(parse("s.db mnt -o cache_ttl=long"), -EINVAL);
+	assert_non_null(strstr(errmsg, "number of seconds"));
+	assert_int_equal(parse("s.db mnt -o watch=x"), -EINVAL);
+	assert_non_null(strstr(errmsg, "milliseconds"));
+	assert_int_equal(parse("s.db mnt -o fault=read:EIO,fault=write:EIO"), -EINVAL);
+	assert_non_null(strstr(errmsg, "fault=read:EIO+write:EIO"));
+}
+
+static void some_can_be_changed(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"", "cache_size", "cache_size=", "cache_size=x", "sync",
+		"sync=x", "cache_ttl=1,,", "cache_ttl=1,max_size=5M", "cache_ttl=1,ro",
+		"ro,cache_ttl=1", "cache_ttl=1,nonsense", "fault=read:EIO", "-f", "watch=5",
+		"cache_ttl=1 "};
+	assert_int_equal(parse("s.db mnt -o cache_size=1M"), 0);
+	assert_int_equal(options_change(&o,
+				 "cache_size=2M,sync=disabled,cache_ttl=2.5,"
+				 "on_cache_error=drop,cache_size=3M",
+				 errmsg, sizeof errmsg),
+		0);
+	assert_int_equal(o.cache_size, 3 << 20);
+	assert_int_equal(o.sync, OPTIONS_SYNC_DISABLED);
+	assert_int_equal(o.cache_ttl_ns, 2500000000);
+	assert_true(o.drop_on_error);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(options_change(&o, bad[i], errmsg, sizeof errmsg), -EINVAL);
+		assert_true(*errmsg && !strchr(errmsg, '\n'));
+		assert_int_equal(o.cache_ttl_ns, 2500000000);
+	}
+}
+
 static void help_needs_nothing_else(void **state)
 {
 	(void)state;
@@ -246,6 +283,8 @@ int main(void)
 		TEST(takes_what_mount_hands_over),
 		TEST(names_and_types_can_be_given),
 		TEST(refuses_what_it_does_not_know),
+		TEST(says_what_a_value_has_to_be),
+		TEST(some_can_be_changed),
 		TEST(help_needs_nothing_else),
 		TEST(sizes_have_suffixes),
 		TEST(times_have_fractions),

@@ -160,6 +160,7 @@ static void start(int64_t watch_ns)
 	kit->store->ops = &polled;
 	assert_int_equal(inodes_new(&inodes), 0);
 	fs.options = &options;
+	settings_init(&fs.settings, &options);
 	fs.store = kit->store;
 	fs.inodes = inodes;
 	atomic_store(&fs.outside_changes, 0);
