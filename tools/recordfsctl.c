@@ -21,6 +21,18 @@ static const struct command {
 	{"info", ctl_info, "[--blocks] FILE...",
 		"How files on a mount are stored and cached: blocks, holes, checksums, TTL left.\n"
 		"  --blocks           a line for each block, not for each range of like blocks\n"},
+	{"warm", ctl_warm, "[--quiet] MOUNTPOINT [PATH...]",
+		"Reads records, or all of them, into the caches of the daemon and the kernel, "
+		"until\n"
+		"the daemon's is full. A directory means all in it. For the owner of the mount.\n"
+		"  -q, --quiet        no progress and no summary\n"},
+	{"drop", ctl_drop, "[--quiet] MOUNTPOINT [PATH...]",
+		"Takes records, or all of them, out of the caches of the daemon and the kernel.\n"
+		"A directory means all in it. For the owner of the mount.\n"
+		"  -q, --quiet        no progress on standard error\n"},
+	{"set", ctl_set, "MOUNTPOINT NAME=VALUE...",
+		"Changes options of a mount in use, all or none: cache_size, cache_ttl, sync,\n"
+		"on_cache_error, as after -o of recordfs. For the owner of the mount.\n"},
 	{"check", ctl_check, "[--quiet] [--repair] STORE",
 		"Verifies the structure of a store and every checksum, without changing it; also\n"
 		"while it is mounted. A line for each fault; exit status 1 if there is any.\n"

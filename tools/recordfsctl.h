@@ -16,6 +16,9 @@ int ctl_stats(int argc, char **argv) MUST_CHECK;
 int ctl_info(int argc, char **argv) MUST_CHECK;
 int ctl_check(int argc, char **argv) MUST_CHECK;
 int ctl_backup(int argc, char **argv) MUST_CHECK;
+int ctl_warm(int argc, char **argv) MUST_CHECK;
+int ctl_drop(int argc, char **argv) MUST_CHECK;
+int ctl_set(int argc, char **argv) MUST_CHECK;
 
 /* One line on standard error, "recordfsctl: ..."; returns FAILED. */
 int complain(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -30,7 +33,7 @@ int print_help(const char *command);
 /* A file of a mount, open for the calls of fs/control.h. On failure it has complained and returns
  * -1; `path` is not on a recordfs mount, or cannot be opened. */
 int open_on_mount(const char *path) MUST_CHECK;
-/* The ioctl; `path` is for the complaint. 0, or -1 after a complaint. */
+/* The ioctl; `path` is for the complaint. 0, or -1 with errno after a complaint. */
 int ask_mount(int fd, const char *path, unsigned long request, void *arg) MUST_CHECK;
 
 /* A path with the bytes that could harm a terminal, or be taken for an end of line, escaped as

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -168,6 +169,18 @@ static void print_totals(const struct totals *t, const struct recordfs_info *i)
 	printf("\n");
 }
 
+/* What a symlink leads to: that is what is told of. */
+static void print_link(const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlink(path, target, sizeof target - 1);
+	if (n < 0)
+		return;
+	target[n] = '\0';
+	fputs(" -> ", stdout);
+	print_path(stdout, target);
+}
+
 static int describe(int fd, const char *path, bool each_block)
 {
 	char a[NUMBER_SIZE];
@@ -176,6 +189,7 @@ static int describe(int fd, const char *path, bool each_block)
 	if (list_blocks(&count, &i) < 0)
 		return FAILED;
 	print_path(stdout, path);
+	print_link(path);
 	printf("\n  inode %" PRIu64 ", %s bytes", i.ino, number(i.size, a));
 	printf(", version %" PRIu64 ", TTL %s (%s)\n", i.version, seconds_of(i.ttl, a),
 		i.own_ttl ? "its own" : "the mount's");

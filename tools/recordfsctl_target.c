@@ -92,6 +92,17 @@ int target_find(const char *argument, struct target *ret)
 	return r;
 }
 
+int target_find_mount(const char *argument, struct target *ret)
+{
+	struct target t = {.name = argument};
+	int r = find_mounted(argument, &t);
+	if (r == 0)
+		*ret = t;
+	else
+		target_free(&t);
+	return r;
+}
+
 void target_free(struct target *t)
 {
 	free(t->store);

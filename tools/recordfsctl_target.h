@@ -23,6 +23,9 @@ struct target {
  *
  * Reads the file, so it must not be called while the process has the store open: sqlite.h. */
 int target_find(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
+
+/* The same for MOUNTPOINT: any directory or file on a mount, whose store is not looked at. */
+int target_find_mount(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
 void target_free(struct target *t) NONNULL(1);
 
 /*

@@ -80,23 +80,31 @@ int open_on_mount(const char *path)
 	return fd < 0 ? failed(path, errno) : fd;
 }
 
-int ask_mount(int fd, const char *path, unsigned long request, void *arg)
+static void complain_of_ioctl(const char *path, int error)
 {
-	if (ioctl(fd, request, arg) >= 0)
-		return 0;
-	switch (errno) {
+	switch (error) {
 	case ENOTTY:
 	case ENOSYS:
 	case EINVAL:
 	case EOPNOTSUPP:
 		complain("%s: not on a recordfs mount, or on one of another version", path);
-		return -1;
+		return;
 	case EPERM:
 		complain("%s: only root and the user who has mounted it may do this", path);
-		return -1;
+		return;
 	default:
-		return failed(path, errno);
+		(void)failed(path, error);
 	}
+}
+
+int ask_mount(int fd, const char *path, unsigned long request, void *arg)
+{
+	if (ioctl(fd, request, arg) >= 0)
+		return 0;
+	int error = errno;
+	complain_of_ioctl(path, error);
+	errno = error;
+	return -1;
 }
 
 void print_path(FILE *out, const char *path)

@@ -43,7 +43,7 @@ refused 'an unknown letter' -z "$STORE" "$MNT"
 refused 'an unknown word' --nonsense "$STORE" "$MNT"
 for option in cache_size=x cache_size=-5 cache_size=5Q cache_ttl=x cache_ttl=-1 cache_ttl= sync=maybe \
 	sync= on_cache_error=ignore watch=x watch=-1 max_size=x max_size=0x fault=x fault=write \
-	fault=nowhere:EIO fault=write:NOERROR fault=write:EIO:every=x fault=write:EIO:some=1; do
+	fault=nowhere:EIO fault=write:NOERROR fault=write:EIO:every=x fault=write:EIO:some=1 fault=read:EIO,fault=write:EIO; do
 	refused "$option" "$STORE" "$MNT" -o "$option"
 done
 refused 'no such mountpoint' "$STORE" "$T/absent"
