@@ -33,6 +33,22 @@ static const struct command {
 	{"set", ctl_set, "MOUNTPOINT NAME=VALUE...",
 		"Changes options of a mount in use, all or none: cache_size, cache_ttl, sync,\n"
 		"on_cache_error, as after -o of recordfs. For the owner of the mount.\n"},
+	{"records", ctl_records, "[-l | -0 | --json] STORE|MOUNTPOINT [PATH]",
+		"Lists the records of a store, or all below PATH, with all their directories.\n"
+		"  -l, --long         with mode, links, uid, gid, size and time\n"
+		"  --null, -0         paths as they are, with a NUL after each\n"
+		"  --json             as a JSON array, an object a line\n"},
+	{"sql", ctl_sql, "[--json | --csv] [--header] [--readonly] STORE|MOUNTPOINT QUERY",
+		"Runs SQL on a store, mounted or not. path_ino(PATH), and path_dir(PATH) with\n"
+		"path_name(PATH) for the view's parent and name, find a record without a scan.\n"
+		"  --json             rows as a JSON array of objects\n"
+		"  --csv              as comma-separated values, with a header\n"
+		"  --header           the columns' names first\n"
+		"  --readonly         refuse to change anything\n"},
+	{"compact", ctl_compact, "[--quiet] STORE|MOUNTPOINT",
+		"Gives the free space in a store back to the filesystem, mounted or not, in small\n"
+		"steps between which others write.\n"
+		"  -q, --quiet        no progress and no summary\n"},
 	{"check", ctl_check, "[--quiet] [--repair] STORE",
 		"Verifies the structure of a store and every checksum, without changing it; also\n"
 		"while it is mounted. A line for each fault; exit status 1 if there is any.\n"

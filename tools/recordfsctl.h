@@ -19,6 +19,9 @@ int ctl_backup(int argc, char **argv) MUST_CHECK;
 int ctl_warm(int argc, char **argv) MUST_CHECK;
 int ctl_drop(int argc, char **argv) MUST_CHECK;
 int ctl_set(int argc, char **argv) MUST_CHECK;
+int ctl_records(int argc, char **argv) MUST_CHECK;
+int ctl_sql(int argc, char **argv) MUST_CHECK;
+int ctl_compact(int argc, char **argv) MUST_CHECK;
 
 /* One line on standard error, "recordfsctl: ..."; returns FAILED. */
 int complain(const char *format, ...) PRINTF_LIKE(1, 2);

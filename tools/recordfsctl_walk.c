@@ -90,10 +90,17 @@ static void walk_item(struct walk *w, const struct walk_item *item)
 		w->stopped = !w->fn(w->arg, item);
 }
 
+/* NULL with errno 0: there is no other. */
+static const struct dirent *next_entry(DIR *dir)
+{
+	errno = 0;
+	return readdir(dir);
+}
+
 static void walk_entries(struct walk *w, DIR *dir)
 {
 	const struct dirent *entry;
-	while (!w->stopped && (errno = 0, entry = readdir(dir))) {
+	while (!w->stopped && (entry = next_entry(dir))) {
 		size_t len;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;

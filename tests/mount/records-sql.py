@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""recordfsctl records and sql: what they print in each form, from a store and from a mount; that records are
+found by index; what they refuse."""
+from lib import *
+
+
+def ctl(*args, status=0, **kwargs):
+    run = subprocess.run(["recordfsctl", *args], capture_output=True, **kwargs)
+    same(status, run.returncode, f"{args}: {run.stdout}{run.stderr}")
+    if status:
+        same(1, run.stderr.count(b"\n"), f"{args}: lines of complaint: {run.stderr}")
+        return run.stderr.decode()
+    same(b"", run.stderr, f"{args}: complaints")
+    return run.stdout
+
+
+ODD = b"odd\xff\n|name"
+daemon = Daemon("-o", "watch=20")
+(MNT / "product/deep").mkdir(parents=True)
+(MNT / "product/42.json").write_bytes(b'{"price": 10}')
+(MNT / 'quo"te,').write_bytes(b"\x00\xff")
+with open(os.path.join(os.fsencode(MNT), ODD), "wb") as f:
+    f.write(b"x" * 5000)
+(MNT / "link").symlink_to("product")
+os.mkfifo(MNT / "product/fifo", 0o640)
+paths = {"/product", "/product/deep", "/product/42.json", "/product/fifo", '/quo"te,', "/link"}
+
+# records: every path, from a store and from a mount
+wanted = {os.fsencode(p) for p in paths} | {b"/" + ODD}
+for target in STORE, MNT:
+    got = ctl("records", "-0", target).split(b"\0")[:-1]
+    same(sorted(wanted), sorted(got), f"records -0 {target}")
+    lines = ctl("records", target).splitlines()
+    assert b"/odd\xff\\012|name" in lines and len(lines) == len(wanted), lines
+below = [b"/product", b"/product/42.json", b"/product/deep", b"/product/fifo"]
+for args in [STORE, "/product"], [MNT, "/product"], [MNT, MNT / "product"], [MNT / "product"]:
+    same(below, ctl("records", *args).splitlines(), f"records {args}")
+same([b"/product/42.json"], ctl("records", MNT, "42.json", cwd=MNT / "product").splitlines(), "one")
+rows = {row["path"]: row for row in json.loads(ctl("records", "--json", STORE))}
+for path in paths:
+    st = os.lstat(f"{MNT}{path}")
+    row = rows[path]
+    same((st.st_ino, st.st_mode, st.st_uid, st.st_mtime_ns), (row["ino"], row["mode"], row["uid"], row["mtime"]), path)
+    if row["type"] != "directory":
+        same(st.st_size, row["size"], path)
+same({"file", "directory", "symlink", "fifo"}, {row["type"] for row in rows.values()}, "types")
+same(5000, rows["hex:" + (b"/" + ODD).hex()]["size"], "a path that is no UTF-8")
+long = ctl("records", "-l", MNT).decode("latin1")
+assert "prw-r-----" in long and "lrwxrwxrwx" in long and "drwxr-xr-x" in long, long
+assert "no such record" in ctl("records", STORE, "/nothing", status=1)
+ctl("records", status=2)
+ctl("records", STORE, "relative", status=1)
+
+# sql: by index
+find = "parent = path_dir('{0}') AND name = path_name('{0}')"
+plan = ctl("sql", STORE, f"EXPLAIN QUERY PLAN SELECT size FROM records WHERE {find.format('/a/b')}").decode()
+assert "SCAN" not in plan and "PRIMARY KEY (parent=? AND name=?)" in plan, plan
+same(b'/product/42.json|13|{"price": 10}\n', ctl("sql", MNT, "SELECT path, size, content FROM records WHERE " +
+     find.format("/product/42.json")), "by path")
+for path in paths:
+    same(f"{os.lstat(f'{MNT}{path}').st_ino}\n".encode(), ctl("sql", STORE, f"SELECT path_ino('{path}')"), path)
+odd = f"X'{(b'/' + ODD).hex()}'"
+same(b"5000\n", ctl("sql", STORE, f"SELECT size FROM inode WHERE ino = path_ino({odd})"), "a BLOB")
+same(b"5000\n", ctl("sql", STORE, f"SELECT size FROM records WHERE parent = path_dir({odd}) AND name = path_name({odd})"), "a BLOB")
+same(b"1|1|||||||\n", ctl("sql", STORE, "SELECT path_ino('/'), path_ino('//'), path_ino('/nothing'), path_ino(''), "
+     "path_ino(NULL), path_ino('product'), path_ino('/product/42.json/x'), path_dir('/'), path_name('/')"), "no path")
+same(b"1|deep\n", ctl("sql", STORE, "SELECT path_ino('/product/deep') = path_ino('//product///deep/'), "
+     "path_name('/product/deep/')"), "slashes")
+
+# changes are seen in the mount, in one statement or in several
+ctl("sql", MNT, "UPDATE records SET content = json_set(content, '$.price', 12) WHERE " + find.format("/product/42.json"))
+poll("a change by sql", lambda: (MNT / "product/42.json").read_bytes() == b'{"price":12}')
+ctl("sql", STORE, "BEGIN IMMEDIATE; INSERT INTO records(path, content) VALUES('/new', 'x'); DELETE FROM records WHERE "
+    + find.format("/link") + "; COMMIT")
+poll("changes by sql", lambda: (MNT / "new").exists() and not (MNT / "link").is_symlink())
+assert "undone" in ctl("sql", STORE, "BEGIN; DELETE FROM records WHERE path = '/new'", status=1)
+assert (MNT / "new").exists()
+
+# forms
+same([{"path": "/new", "content": "x", "target": None, "half": 0.5, "size": 1}],
+     json.loads(ctl("sql", "--json", MNT, "SELECT path, content, target, 0.5 AS half, size FROM records WHERE path = '/new'")), "json")
+same(b'path,n\r\n"/quo""te,",2\r\n', ctl("sql", "--csv", MNT, "SELECT path, size AS n FROM records WHERE name GLOB 'quo*'"), "csv")
+same(b"a|b\n1|\n", ctl("sql", "--header", MNT, "SELECT 1 AS a, NULL AS b"), "a header")
+same(b"\x00\xff\n", ctl("sql", MNT, "SELECT content FROM records WHERE name GLOB 'quo*'"), "bytes")
+
+# what is refused
+assert "no such column" in ctl("sql", MNT, "SELECT nope", status=1)
+assert "readonly" in ctl("sql", "--readonly", MNT, "DELETE FROM records WHERE path = '/new'", status=1)
+assert "recordfs: " in ctl("sql", MNT, "UPDATE records SET size = 5 WHERE path = '/new'", status=1)
+ctl("sql", MNT, "INSERT INTO sqlite_schema VALUES(1, 2, 3, 4, 5)", status=1)
+ctl("sql", MNT, status=2)
+(T / "other").write_text("no store")
+ctl("sql", T / "other", "SELECT 1", status=1)
+
+# a schema that is not ours runs nothing
+daemon.umount()
+copy = T / "copy.db"
+copy.write_bytes(STORE.read_bytes())
+db = sqlite3.connect(copy)
+db.execute("CREATE TRIGGER evil AFTER INSERT ON xattr BEGIN DELETE FROM inode; END")
+db.commit()
+db.close()
+assert "schema has been altered" in ctl("sql", copy, "SELECT 1", status=1)
+assert "schema has been altered" in ctl("records", copy, status=1)
+same([], [p.name for p in T.iterdir() if p.name.endswith(("-wal", "-shm"))], "files left behind")
+done()
