@@ -39,7 +39,7 @@
  * most. */
 #define BATON_KEPT_MAX 1000000
 
-/* More than these were not tried. */
+/* What more processors would gain by more of them was not measured. */
 #define HELPERS 3
 
 struct session {
