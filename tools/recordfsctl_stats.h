@@ -5,6 +5,8 @@
 
 #include "recordfsctl.h"
 
+#include <stdio.h>
+
 /* Places of the counters in recordfs_stats.values. */
 enum counter {
 #define X(name, text) STAT_##name,
@@ -59,9 +61,10 @@ void stats_print_prometheus(const struct snapshot *s, const char *path);
 int stats_watch(const char *path, double interval);
 
 /* Parts of the text that the view on a terminal has as well; each line ends as `end` says. */
-void stats_print_warnings(const struct snapshot *s, const char *end);
-void stats_print_latencies(const struct snapshot *s, const struct snapshot *old, const char *end);
-void stats_print_errors(const struct snapshot *s, unsigned most, const char *end);
+void stats_print_warnings(FILE *out, const struct snapshot *s, const char *end);
+void stats_print_latencies(
+	FILE *out, const struct snapshot *s, const struct snapshot *old, const char *end);
+void stats_print_errors(FILE *out, const struct snapshot *s, unsigned most, const char *end);
 
 /* 850 ns, 12.3 us, 4.56 ms, 1.2 s in buf, which is returned. */
 const char *duration_of(uint64_t nanoseconds, char buf[NUMBER_SIZE]);

@@ -116,47 +116,50 @@ static void print_counters(const struct snapshot *s)
 }
 
 /* What nobody may overlook. */
-void stats_print_warnings(const struct snapshot *s, const char *end)
+void stats_print_warnings(FILE *out, const struct snapshot *s, const char *end)
 {
 	char text[NUMBER_SIZE];
 	if (snapshot_value(s, STAT_faults_on))
-		printf("%s*** FAULTS ARE ON: %.*s (%s injected so far) ***%s", end,
+		fprintf(out, "%s*** FAULTS ARE ON: %.*s (%s injected so far) ***%s", end,
 			(int)sizeof s->stats.fault, s->stats.fault,
 			number(snapshot_value(s, STAT_faults_injected), text), end);
 	if (snapshot_value(s, STAT_store_degraded))
-		printf("%s*** THE STORE IS DEGRADED: a commit or a flush failed and its outcome "
-		       "could"
-		       " not be settled; writes are refused until it can be (%s) ***%s",
+		fprintf(out,
+			"%s*** THE STORE IS DEGRADED: a commit or a flush failed and its outcome "
+			"could"
+			" not be settled; writes are refused until it can be (%s) ***%s",
 			end, snapshot_state(s), end);
 	if (snapshot_value(s, STAT_checksum_failures))
-		printf("%s*** DAMAGED BLOCKS: %s checksums did not match; see recordfsctl check"
-		       " ***%s",
+		fprintf(out,
+			"%s*** DAMAGED BLOCKS: %s checksums did not match; see recordfsctl check"
+			" ***%s",
 			end, number(snapshot_value(s, STAT_checksum_failures), text), end);
 }
 
-static void print_latency(const struct measured *m, double seconds, const char *end)
+static void print_latency(FILE *out, const struct measured *m, double seconds, const char *end)
 {
 	static const double shares[] = {0.5, 0.9, 0.99};
 	char text[NUMBER_SIZE];
-	printf("  %-22s %14s", m->name, number(m->view.count, text));
-	printf(" %10s", rate_of((double)m->view.count / seconds, text));
+	fprintf(out, "  %-22s %14s", m->name, number(m->view.count, text));
+	fprintf(out, " %10s", rate_of((double)m->view.count / seconds, text));
 	for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
 		uint64_t value = histogram_quantile(&m->view, shares[i]);
-		printf(" %9s",
+		fprintf(out, " %9s",
 			m->kind == RECORDFS_GROUP ? number(value, text) : duration_of(value, text));
 	}
-	printf(" %9s", m->kind == RECORDFS_GROUP ? number(m->view.max, text)
-						 : duration_of(m->view.max, text));
+	fprintf(out, " %9s",
+		m->kind == RECORDFS_GROUP ? number(m->view.max, text)
+					  : duration_of(m->view.max, text));
 	if (m->kind == RECORDFS_REQUEST)
-		printf(" %9s", m->errors ? number(m->errors, text) : "-");
+		fprintf(out, " %9s", m->errors ? number(m->errors, text) : "-");
 	if (m->kind == RECORDFS_REQUEST && m->failed)
-		printf("  (%s EIO or ENOSPC)", number(m->failed, text));
-	fputs(end, stdout);
+		fprintf(out, "  (%s EIO or ENOSPC)", number(m->failed, text));
+	fputs(end, out);
 }
 
 /* Those of a kind that have happened, since `old` or ever. */
-static void print_kind(const struct snapshot *s, const struct snapshot *old, unsigned kind,
-	const char *title, const char *end)
+static void print_kind(FILE *out, const struct snapshot *s, const struct snapshot *old,
+	unsigned kind, const char *title, const char *end)
 {
 	double seconds = old ? s->at - old->at : uptime_of(s);
 	bool any = false;
@@ -167,61 +170,63 @@ static void print_kind(const struct snapshot *s, const struct snapshot *old, uns
 		if (m.view.count == 0)
 			continue;
 		if (!any)
-			printf("%s%-24s %14s %10s %9s %9s %9s %9s %9s%s", end, title, "count",
+			fprintf(out, "%s%-24s %14s %10s %9s %9s %9s %9s %9s%s", end, title, "count",
 				"a second", "p50", "p90", "p99", "max",
 				kind == RECORDFS_REQUEST ? "errors" : "", end);
 		any = true;
-		print_latency(&m, seconds, end);
+		print_latency(out, &m, seconds, end);
 	}
 }
 
-void stats_print_latencies(const struct snapshot *s, const struct snapshot *old, const char *end)
+void stats_print_latencies(
+	FILE *out, const struct snapshot *s, const struct snapshot *old, const char *end)
 {
-	print_kind(s, old, RECORDFS_REQUEST, "time of requests", end);
-	print_kind(s, old, RECORDFS_STORE, "time of the store", end);
-	print_kind(s, old, RECORDFS_GROUP, "changes of a commit", end);
+	print_kind(out, s, old, RECORDFS_REQUEST, "time of requests", end);
+	print_kind(out, s, old, RECORDFS_STORE, "time of the store", end);
+	print_kind(out, s, old, RECORDFS_GROUP, "changes of a commit", end);
 }
 
-static void print_when(int64_t nanoseconds)
+static void print_when(FILE *out, int64_t nanoseconds)
 {
 	char text[32] = "?";
 	time_t t = (time_t)(nanoseconds / 1000000000);
 	struct tm tm;
 	if (localtime_r(&t, &tm))
 		strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
-	fputs(text, stdout);
+	fputs(text, out);
 }
 
-static void print_error(const struct recordfs_error *e, const char *end)
+static void print_error(FILE *out, const struct recordfs_error *e, const char *end)
 {
 	char text[NUMBER_SIZE];
-	printf("  ");
-	print_when(e->last);
-	printf("  %.*s", (int)sizeof e->op, e->op);
+	fprintf(out, "  ");
+	print_when(out, e->last);
+	fprintf(out, "  %.*s", (int)sizeof e->op, e->op);
 	if (e->path[0]) {
-		putchar(' ');
-		print_path(stdout, e->path);
+		fputc(' ', out);
+		print_path(out, e->path);
 	} else if (e->ino) {
-		printf(" inode %" PRIu64, e->ino);
+		fprintf(out, " inode %" PRIu64, e->ino);
 	}
 	if (e->offset >= 0)
-		printf(" at offset %" PRId64, e->offset);
-	printf(": %s", strerrorname_np(e->error) ? strerrorname_np(e->error) : "?");
+		fprintf(out, " at offset %" PRId64, e->offset);
+	fprintf(out, ": %s", strerrorname_np(e->error) ? strerrorname_np(e->error) : "?");
 	if (e->code)
-		printf(", %.*s (%" PRId32 ")", (int)sizeof e->code_name, e->code_name, e->code);
+		fprintf(out, ", %.*s (%" PRId32 ")", (int)sizeof e->code_name, e->code_name,
+			e->code);
 	if (e->times > 1) {
-		printf(", %s times since ", number(e->times, text));
-		print_when(e->first);
+		fprintf(out, ", %s times since ", number(e->times, text));
+		print_when(out, e->first);
 	}
-	fputs(end, stdout);
+	fputs(end, out);
 }
 
-void stats_print_errors(const struct snapshot *s, unsigned most, const char *end)
+void stats_print_errors(FILE *out, const struct snapshot *s, unsigned most, const char *end)
 {
 	if (s->errors.n && most)
-		printf("%slast errors of the store%s", end, end);
+		fprintf(out, "%slast errors of the store%s", end, end);
 	for (unsigned i = 0; i < s->errors.n && i < most; i++)
-		print_error(&s->errors.error[i], end);
+		print_error(out, &s->errors.error[i], end);
 }
 
 void stats_print_text(const struct snapshot *s, const char *path)
@@ -236,8 +241,8 @@ void stats_print_text(const struct snapshot *s, const char *path)
 		seconds_of(t->uptime / 1000000000 * 1000000000, text), snapshot_state(s),
 		(int)sizeof t->sync, t->sync, seconds_of(t->cache_ttl, ttl), (int)sizeof t->options,
 		t->options);
-	stats_print_warnings(s, "\n");
+	stats_print_warnings(stdout, s, "\n");
 	print_counters(s);
-	stats_print_latencies(s, NULL, "\n");
-	stats_print_errors(s, RECORDFS_ERRORS, "\n");
+	stats_print_latencies(stdout, s, NULL, "\n");
+	stats_print_errors(stdout, s, RECORDFS_ERRORS, "\n");
 }

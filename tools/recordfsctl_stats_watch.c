@@ -138,65 +138,109 @@ static void print_line(const struct interval *i)
 		snapshot_value(i->new, STAT_faults_on) ? "  FAULTS ARE ON" : "");
 }
 
+/* What a terminal is told. Lines that are too long for it are cut. */
+#define CURSOR_HOME "\033[H"
+#define CLEAR_LINE "\033[K"
+#define CLEAR_BELOW "\033[J"
+#define CLEAR_ALL CURSOR_HOME "\033[2J"
+#define CUT_LINES "\033[?7l"
+#define WRAP_LINES "\033[?7h"
+
 /* -- a screen ---------------------------------------------------------------------------------- */
 
-/* Ends a line on the terminal: the rest of it may have something of before. */
-#define LINE_END "\033[K\n"
-
-static void print_screen(const struct interval *i, const char *path)
+static void write_screen(FILE *out, const struct interval *i, const char *path)
 {
 	char a[NUMBER_SIZE], b[NUMBER_SIZE];
-	fputs("\033[H", stdout);
-	print_path(stdout, path);
-	printf(": ");
-	print_path(stdout, i->new->stats.store);
-	printf(", %s, every %.3g s" LINE_END, snapshot_state(i->new), i->seconds);
-	stats_print_warnings(i->new, LINE_END);
-	fputs(LINE_END, stdout);
-	printf("reads/s %s, ", rate_of(rate(i, STAT_read_requests), a));
-	printf("writes/s %s, ", rate_of(rate(i, STAT_write_requests), a));
-	printf("commits/s %s, flushes/s %s" LINE_END, rate_of(rate(i, STAT_store_commits), a),
+	print_path(out, path);
+	fputs(": ", out);
+	print_path(out, i->new->stats.store);
+	fprintf(out, ", %s, every %.3g s\n", snapshot_state(i->new), i->seconds);
+	stats_print_warnings(out, i->new, "\n");
+	fprintf(out, "\nreads/s %s, ", rate_of(rate(i, STAT_read_requests), a));
+	fprintf(out, "writes/s %s, ", rate_of(rate(i, STAT_write_requests), a));
+	fprintf(out, "commits/s %s, flushes/s %s\n", rate_of(rate(i, STAT_store_commits), a),
 		rate_of(rate(i, STAT_store_flushes), b));
-	printf("cache %s of %s", size_of(snapshot_value(i->new, STAT_cache_bytes), a),
+	fprintf(out, "cache %s of %s", size_of(snapshot_value(i->new, STAT_cache_bytes), a),
 		size_of(snapshot_value(i->new, STAT_cache_limit_bytes), b));
-	printf(", hits %s %%, dropped/s %s", ratio(i, a),
+	fprintf(out, ", hits %s %%, dropped/s %s", ratio(i, a),
 		rate_of(rate(i, STAT_cache_evictions) + rate(i, STAT_cache_invalidations), b));
-	printf(", failures %s" LINE_END, number(failures(i), a));
-	stats_print_latencies(i->new, i->old, LINE_END);
-	stats_print_errors(i->new, 5, LINE_END);
-	fputs("\033[J", stdout);
+	fprintf(out, ", failures %s\n", number(failures(i), a));
+	stats_print_latencies(out, i->new, i->old, "\n");
+	stats_print_errors(out, i->new, 5, "\n");
+}
+
+/* So many lines as there is room for, over those of before, of which nothing is left. */
+static void show_screen(const char *text)
+{
+	struct winsize size = {0};
+	unsigned rows = 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row < 2)
+		size.ws_row = 24;
+	fputs(CURSOR_HOME, stdout);
+	for (; *text && rows + 1 < size.ws_row; rows++) {
+		size_t len = strcspn(text, "\n");
+		fwrite(text, 1, len, stdout);
+		fputs(CLEAR_LINE "\n", stdout);
+		text += len + (text[len] == '\n');
+	}
+	fputs(CLEAR_BELOW, stdout);
+}
+
+/* False: no memory. */
+static bool print_screen(const struct interval *i, const char *path)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	if (!out)
+		return false;
+	write_screen(out, i, path);
+	bool written = fclose(out) == 0;
+	if (written)
+		show_screen(text);
+	free(text);
+	return written;
 }
 
 /* -- watching ---------------------------------------------------------------------------------- */
 
-int stats_watch(const char *path, double interval)
+/* Until a signal comes: true. */
+static bool watch(const char *path, double interval, bool terminal, struct snapshot *old,
+	struct snapshot *new)
 {
-	static struct snapshot kept[2];
-	struct snapshot *old = &kept[0], *new = &kept[1];
-	bool terminal = isatty(STDOUT_FILENO);
-	if (snapshot_take(path, old) < 0)
-		return FAILED;
-	block_signals();
-	catch_signals();
-	if (terminal)
-		fputs("\033[H\033[2J", stdout);
-	else
-		print_heading();
 	while (!ferror(stdout)) {
 		fflush(stdout);
 		sleep_seconds(interval);
 		if (stopped)
-			return DONE;
+			return true;
 		if (snapshot_take(path, new) < 0)
-			return FAILED;
+			return false;
 		struct interval i = {old, new, new->at - old->at};
-		if (terminal)
-			print_screen(&i, path);
-		else
+		if (!terminal)
 			print_line(&i);
+		else if (!print_screen(&i, path))
+			return false;
 		struct snapshot *last = old;
 		old = new;
 		new = last;
 	}
-	return FAILED;
+	return false;
+}
+
+int stats_watch(const char *path, double interval)
+{
+	static struct snapshot kept[2];
+	bool terminal = isatty(STDOUT_FILENO);
+	if (snapshot_take(path, &kept[0]) < 0)
+		return FAILED;
+	block_signals();
+	catch_signals();
+	if (terminal)
+		fputs(CUT_LINES CLEAR_ALL, stdout);
+	else
+		print_heading();
+	bool good = watch(path, interval, terminal, &kept[0], &kept[1]);
+	if (terminal)
+		fputs(WRAP_LINES, stdout);
+	return good ? DONE : FAILED;
 }

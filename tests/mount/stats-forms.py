@@ -153,6 +153,8 @@ def ended():
 poll("the end", ended)
 same(0, os.waitstatus_to_exitcode(status), "exit status after Ctrl-C")
 assert b"healthy" in screen and b"write" in screen and b"p99" in screen
+frames = screen.split(b"\033[H")[2:-1]
+assert all(1 < frame.count(b"\n") < 24 and frame.endswith(b"\033[J") for frame in frames), frames
 
 for wrong in (["--watch=x"], ["--watch", "0"], ["--json", "--prometheus"], ["--json", "--watch"]):
     same(2, subprocess.run(["recordfsctl", "stats", *wrong, ODD], capture_output=True).returncode, wrong)
