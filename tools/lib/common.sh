@@ -4,12 +4,16 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# What a build needs, and what the tests need on top of it.
+# What a build needs; a Debian package on top of it; the tests on top of both; those of --long.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libsqlite3-dev libxxhash-dev
-	libcmocka-dev fuse3)
+	fuse3)
+package_packages=(build-essential debhelper dpkg-dev fakeroot lintian)
 # shellcheck disable=SC2034 # used by tools/test
-test_packages=("${build_packages[@]}" clang clang-format shellcheck python3 sqlite3 attr acl git
-	rsync vim make tar lsof psmisc fish zsh mandoc groff-base systemd)
+test_packages=("${build_packages[@]}" "${package_packages[@]}" libcmocka-dev clang clang-format
+	shellcheck python3 sqlite3 attr acl git rsync vim make tar lsof psmisc fish zsh mandoc groff-base
+	systemd)
+# shellcheck disable=SC2034 # used by tools/test
+long_packages=(debootstrap systemd-container)
 
 say() { printf '%s\n' "$*"; }
 
