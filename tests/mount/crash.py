@@ -1,144 +1,125 @@
-"""F8: kill -9 under the load of four writers, again and again: ENOTCONN until remounted, nothing
-acknowledged is lost, nothing is torn, `recordfsctl check` is clean.
+"""F8: kill -9 of one or both of two mounts of a store, under the load of workers that know every
+answer, again and again. Whoever asks a dead mount gets ENOTCONN until it is mounted again; the other
+mount goes on without an error, also when the dead one comes back while it is written to. After each
+death all that was acknowledged is there, by any of the workers and by either mount; what was under
+way is there as a whole or not at all, and for good; `recordfsctl check` finds nothing, before the
+store is mounted again or while it is; and of what was deleted, or had lost its name and was still
+open in the mount that died, nothing is left.
 
-Each block that is written says what it is (writer, number of the write, place), so what is found can be
-judged by itself: every block must be of one write, not older than the last one acknowledged for
-its place and not newer than the one that was under way."""
-# timeout: 900
-import random
-import struct
-import threading
+RFS_ROUNDS=N: so many rounds; RFS_SEED=N repeats what is drawn (not when what is drawn happens)."""
+# timeout: 1700
+from worker import *
 
-from lib import *
+ROUNDS = int(os.environ.get("RFS_ROUNDS", 1000 if LONG else 20))
+WORKERS = 2  # of each mount
+LOG_MAX = 300000
+# With a delay before the commit, or between the commit and the answer, that is where it dies.
+DELAYS = ("", "", ",fault=cache:delay=2", ",fault=commit:delay=2")
 
-ROUNDS = 50 if LONG else 10
-WRITERS = 4
-BLOCKS = 24
-BLOCK = 4096
-SEED = int(os.environ.get("RFS_SEED", time.time_ns() % 1000000))
+
+def mount(number):
+    options = f"sync={rng.choice(('always', 'standard', 'disabled'))}" \
+              f",cache_ttl={rng.choice((300, 0.3, 0))}{rng.choice(DELAYS)}"
+    return Daemon("-o", options, mnt=tops[number])
+
+
+def check():
+    result = subprocess.run(["recordfsctl", "check", STORE], capture_output=True, text=True)
+    same(0, result.returncode, f"{result.stdout}{result.stderr}")
+
+
+def get_on(some, steps):
+    goal = sum(w.steps for w in some) + steps
+    poll("the workers get on", lambda: sum(w.steps for w in some) >= goal
+         or not all(w.thread.is_alive() for w in some), HANGS)
+
+
+def kill(victims):
+    """Those mounts die; returns how many inodes were open there and had no name any more."""
+    doomed = [w for v in victims for w in of[v]]
+    for w in doomed:
+        w.doomed = True
+    for v in victims:
+        daemons[v].process.kill()
+    for v in victims:
+        daemons[v].process.wait(HANGS)
+    for w in doomed:
+        w.end()
+    open_only = sum(w.orphans() for w in doomed)
+    for v in victims:
+        fails(errno.ENOTCONN, os.listdir, tops[v])
+    for w in doomed:
+        w.lose_handles()
+    for v in victims:
+        daemons[v].clear()
+    return open_only
+
+
+def sees_all(top):
+    """Does this mount, which goes on, see what the other one had done?"""
+    try:
+        judge_all(workers, top)
+        return True
+    except (AssertionError, OSError) as problem:
+        unseen[:] = [problem]
+        return False
+
+
 print("seed", SEED, flush=True)
-
-
-def content(writer, number, place, length):
-    """`length` bytes that anybody can check: a head, and a pattern that follows from it."""
-    head = struct.pack("<IIII", writer, number, place, length)
-    return (head * (length // len(head) + 1))[:length]
-
-
-class Writer(threading.Thread):
-    """Overwrites blocks of its own file in place, appends to its own log, and makes and renames
-    files; remembers what was acknowledged and what was under way."""
-# timeout: 900
-
-    def __init__(self, who, state):
-        super().__init__()
-        self.who, self.state = who, state
-        self.rng = random.Random(SEED * 100 + who + state["number"])
-        self.error = None
-
-    def run(self):
-        try:
-            self.work()
-        except OSError as error:
-            if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):
-                self.error = error
-        except BaseException as error:
-            self.error = error
-
-    def work(self):
-        (MNT / f"data{self.who}").touch()
-        with open(MNT / f"data{self.who}", "r+b", buffering=0) as data, \
-                open(MNT / f"log{self.who}", "ab", buffering=0) as log:
-            while True:
-                self.one_round(data.fileno(), log)
-
-    def one_round(self, data, log):
-        state = self.state
-        state["number"] += 1
-        number = state["number"]
-        place = self.rng.randrange(BLOCKS)
-        count = self.rng.choice((1, 1, 1, min(4, BLOCKS - place)))
-        parts = [content(self.who, number, place + i, BLOCK) for i in range(count)]
-        state["under_way"] = range(place, place + count)
-        for i in state["under_way"]:
-            state["pending"][i] = number
-        same(count * BLOCK, os.pwrite(data, b"".join(parts), place * BLOCK))
-        for i in state["under_way"]:
-            state["blocks"][i] = number
-        line = f"{self.who} {number} {'.' * self.rng.randrange(300)}\n".encode()
-        state["lines_pending"] = line
-        same(len(line), log.write(line))
-        state["lines"].append(line)
-        if number % 5 == 0:
-            name = MNT / f"new{self.who}-{number}"
-            state["named"] = None  # until it is in place, nothing is promised
-            with open(name, "xb", buffering=0) as new:
-                new.write(line)
-            os.rename(name, MNT / f"last{self.who}")
-            state["named"] = line
-
-
-def verify(who, state):
-    new = {place: state["pending"].get(place) for place in state["under_way"]}
-    path = MNT / f"data{who}"
-    data = path.read_bytes() if path.exists() else b""
-    for place in range(BLOCKS):
-        block = data[place * BLOCK:(place + 1) * BLOCK]
-        acknowledged, pending = state["blocks"].get(place, 0), state["pending"].get(place, 0)
-        if block.strip(b"\0") == b"":
-            same(0, acknowledged, f"writer {who}, block {place}: lost")
-            continue
-        writer, number, where, _ = struct.unpack_from("<IIII", block)
-        same(True, block == content(who, number, place, BLOCK), f"writer {who}, block {place}: torn")
-        assert number in (acknowledged, pending), \
-            f"writer {who}, block {place}: {number}, acknowledged {acknowledged}, under way {pending}"
-        state["blocks"][place] = state["pending"][place] = number
-    # One write(2) of several blocks is there as a whole or not at all
-    found = {state["blocks"].get(place) == number for place, number in new.items()}
-    assert len(found) < 2, f"writer {who}: only a part of the last write, {new}: {state['blocks']}"
-    log = MNT / f"log{who}"
-    wanted = b"".join(state["lines"])
-    found = log.read_bytes() if log.exists() else b""
-    if found == wanted + state["lines_pending"]:
-        state["lines"].append(state["lines_pending"])
-    else:
-        same(True, found == wanted, f"writer {who}: the log has {len(found)} bytes of {len(wanted)}")
-    state["lines_pending"] = b""
-    if state["named"] is not None:
-        last = (MNT / f"last{who}").read_bytes()
-        same(state["named"], last, f"writer {who}: what was renamed into place")
-
-
-states = [{"number": 0, "blocks": {}, "pending": {}, "lines": [], "lines_pending": b"", "named": None,
-           "under_way": ()}
-          for _ in range(WRITERS)]
 rng = random.Random(SEED)
+tops = [T / "m0", T / "m1"]
+daemons = [mount(0)]
+of = [[Worker(2 * k + m, tops[m]) for k in range(WORKERS)] for m in range(2)]
+workers = [w for some in of for w in some]
+make_shared(tops[0], workers)
+daemons.append(mount(1))
+for w in workers:
+    w.start()
+both = open_only = 0
+unseen = []
 for round_ in range(ROUNDS):
-    level = ("always", "standard", "disabled")[round_ % 3]
-    daemon = Daemon("-o", f"sync={level}")
-    for who in range(WRITERS):
-        verify(who, states[who])
-    start = sum(state["number"] for state in states)
-    writers = [Writer(who, states[who]) for who in range(WRITERS)]
-    for writer in writers:
-        writer.start()
-    target = start + rng.randrange(40, 300)
-    poll("the writers get on",
-         lambda: sum(state["number"] for state in states) >= target
-         or not all(writer.is_alive() for writer in writers))
-    daemon.crash()
-    for writer in writers:
-        writer.join(60)
-        assert not writer.is_alive(), "a writer hangs after the daemon's death"
-        if writer.error:
-            raise writer.error
-    fails(errno.ENOTCONN, os.listdir, MNT)
-    fails(errno.ENOTCONN, os.stat, MNT / "data0")
-    daemon.clear()
-    check = subprocess.run(["recordfsctl", "check", STORE], capture_output=True, text=True)
-    same(0, check.returncode, f"round {round_}: {check.stdout}{check.stderr}")
-daemon = Daemon()
-for who in range(WRITERS):
-    verify(who, states[who])
-print(f"{ROUNDS} rounds, {sum(s['number'] for s in states)} writes", flush=True)
-done(daemon)
+    victims = rng.choice(([0], [1], [0, 1], [0, 1]))
+    get_on([w for v in victims for w in of[v]], rng.randrange(1, 40))
+    time.sleep(rng.random() * 0.005)
+    open_only += kill(victims)
+    both += len(victims) == 2
+    offline = len(victims) == 2 and rng.random() < 0.5
+    if offline:
+        check()
+    for v in victims:
+        daemons[v] = mount(v)
+    survivors = [w for w in workers if w.thread.is_alive()]
+    if survivors:
+        get_on(survivors, 4)
+    for w in workers:
+        w.end()
+    judge_all(workers, tops[victims[0]])  # which has nothing in its caches yet
+    if survivors and round_ % 4 == 0:
+        try:
+            poll("the mount that goes on sees all", lambda: sees_all(tops[1 - victims[0]]), HANGS)
+        except AssertionError:
+            raise unseen[0]
+    judge_inodes(workers, but_directories=len(victims) == 1)
+    if not offline:
+        check()
+    if os.stat(tops[victims[0]] / "log").st_size > LOG_MAX:
+        os.truncate(tops[victims[0]] / "log", 0)
+        for w in workers:
+            w.lines.clear()
+    for w in workers:
+        w.start()
+    if round_ % 100 == 99:
+        print(f"{round_ + 1} rounds", flush=True)
+for w in workers:
+    w.end()
+    w.lose_handles()
+judge_inodes(workers)
+for daemon in daemons:
+    daemon.umount()
+daemons = [mount(0)]
+judge_all(workers, tops[0])
+judge_inodes(workers)
+print(f"{ROUNDS} rounds, {both} of them of both mounts; {sum(w.steps for w in workers)} steps,"
+      f" {sum(w.landed for w in workers)} without an answer are there,"
+      f" {open_only} inodes were open without a name", flush=True)
+done(daemons[0])
