@@ -460,6 +460,17 @@ static int add_defaults(struct parser *p)
 	return r;
 }
 
+/* What libfuse has to say of the command line, which is for our one line. */
+static char fuse_said[128];
+
+__attribute__((format(printf, 2, 0))) static void hear(
+	enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	vsnprintf(fuse_said, sizeof fuse_said, fmt, ap);
+	fuse_said[strcspn(fuse_said, "\n")] = '\0';
+}
+
 int options_parse(struct options *o, int argc, char *argv[], char *errmsg, size_t errmsg_size)
 {
 	*o = (struct options){
@@ -470,8 +481,14 @@ int options_parse(struct options *o, int argc, char *argv[], char *errmsg, size_
 	struct parser p = {.o = o, .errmsg = errmsg, .errmsg_size = errmsg_size};
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
 	snprintf(errmsg, errmsg_size, "the command line cannot be understood");
+	fuse_said[0] = '\0';
+	fuse_set_log_func(hear);
 	int r = fuse_opt_parse(&args, &p, template, process);
+	fuse_set_log_func(NULL);
 	fuse_opt_free_args(&args);
+	if (r < 0 && fuse_said[0])
+		snprintf(errmsg, errmsg_size, "the command line cannot be understood: %s",
+			fuse_said);
 	if (r < 0)
 		return -EINVAL;
 	if (o->help || o->version)

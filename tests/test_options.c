@@ -117,6 +117,7 @@ static void refuses_what_it_does_not_know(void **state)
 		{"s.db mnt -o cache_size", "cache_size=..."},
 		{"s.db mnt -o remount,ro", "unmount, and mount again"},
 		{"s.db mnt -o max_size=1023K", "1M or more"},
+		{"s.db mnt -o", "missing argument"},
 		{"s.db mnt -z", "-z"},
 		{"s.db mnt third", "third"},
 		{"s.db", "MOUNTPOINT"},
