@@ -209,6 +209,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 		r = -ENXIO;
 	else if (whence == SEEK_DATA || whence == SEEK_HOLE)
 		r = store_seek(fs_of(req)->store, ino, (uint64_t)off, whence == SEEK_DATA, &found);
+	if (r == -EISDIR) /* the kernel asks for files only */
+		r = -EINVAL;
 	if (r < 0)
 		reply_error(req, OP_LSEEK, r);
 	else

@@ -62,7 +62,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	struct store_attr attr;
-	if (!reply_name_fits(req, name))
+	if (!reply_is_dots(name) && !reply_name_fits(req, name))
 		return;
 	int r = look_up(fs, parent, name, &attr);
 	if (r == 0) { /* of an inode that may not be kept the entry may not either */
@@ -103,14 +103,25 @@ static void make(fuse_req_t req, const struct change_create *create)
 			reply_dir_ttl_of(fs_of(req), create->parent, &c));
 }
 
+/* Directories and symlinks have requests of their own; a type that is none must not get into the
+ * store, whatever the kernel says. */
+static bool is_nodes_type(mode_t mode)
+{
+	return S_ISREG(mode) || S_ISCHR(mode) || S_ISBLK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode);
+}
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
+	if (!is_nodes_type(mode)) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
 	make(req, &(struct change_create){
 			  .parent = parent,
 			  .name = name_of(name),
-			  .mode = mode,
+			  .mode = mode & (S_IFMT | 07777),
 			  /* libfuse hands on what the kernel sent, and back what we reply. */
-			  .rdev = (uint32_t)rdev,
+			  .rdev = S_ISCHR(mode) || S_ISBLK(mode) ? (uint32_t)rdev : 0,
 		  });
 }
 

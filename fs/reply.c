@@ -34,11 +34,17 @@ int64_t reply_begin(struct fs *fs)
 	return current.begun;
 }
 
+bool reply_is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
 bool reply_name_fits(fuse_req_t req, const char *name)
 {
-	if (strlen(name) <= STORE_NAME_MAX)
+	size_t len = strcspn(name, "/");
+	if (len > 0 && len <= STORE_NAME_MAX && name[len] == '\0' && !reply_is_dots(name))
 		return true;
-	fuse_reply_err(req, ENAMETOOLONG);
+	fuse_reply_err(req, len > STORE_NAME_MAX ? ENAMETOOLONG : EINVAL);
 	return false;
 }
 

@@ -20,7 +20,11 @@ int64_t reply_begin(struct fs *fs) NONNULL(1);
 /* Has the store told of a change by others since then? */
 bool reply_outdated(const struct fs *fs) MUST_CHECK NONNULL(1);
 
-/* Are names of this length possible? Else the request is answered: ENAMETOOLONG. */
+/* "." or "..", which can be looked up. */
+bool reply_is_dots(const char *name) MUST_CHECK NONNULL(1);
+
+/* Can it be the name of an entry? Else the request is answered: ENAMETOOLONG, or EINVAL for what the
+ * kernel never sends, since it would be damage in a store. */
 bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 
 /* A change of `kind` on behalf of the caller of `req`, now. */
