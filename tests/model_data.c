@@ -284,7 +284,7 @@ int model_do_copy(struct model *m, struct change *c)
 		return r;
 	uint64_t left = y->from_offset < from->attr.size ? from->attr.size - y->from_offset : 0;
 	size_t len = (size_t)min_u64(y->len, left);
-	if (too_big(y->to_offset, len))
+	if (len > 0 && too_big(y->to_offset, len))
 		return -EFBIG;
 	if (from == to && y->from_offset < y->to_offset + len &&
 		y->to_offset < y->from_offset + len)

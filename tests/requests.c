@@ -1,0 +1,217 @@
+#include "requests.h"
+
+#include "model_store.h"
+
+#include "cache/cache.h"
+#include "cache/store/sqlite.h"
+#include "cache/store/sqlite_check.h"
+
+#include <linux/fuse.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct requests_counts requests_counts;
+
+static char folder[64];
+static char path[96];
+
+bool requests_wrong(struct requests *r, const char *fmt, ...)
+{
+	va_list ap;
+	if (r->broken)
+		return false;
+	r->broken = true;
+	va_start(ap, fmt);
+	vsnprintf(r->why, REQUESTS_WHY, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+_Noreturn static void die(const char *what)
+{
+	fprintf(stderr, "requests: %s\n", what);
+	abort();
+}
+
+/* In memory, if that can be had. */
+void requests_setup(void)
+{
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(folder, sizeof folder, "%s/recordfs-requests-XXXXXX", base);
+	if (!mkdtemp(folder))
+		die("no folder");
+	snprintf(path, sizeof path, "%s/store.db", folder);
+	sqlite_store_prepare();
+}
+
+static void remove_store(void)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	char file[128];
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		snprintf(file, sizeof file, "%s%s", path, suffixes[i]);
+		unlink(file);
+	}
+}
+
+void requests_teardown(void)
+{
+	remove_store();
+	rmdir(folder);
+}
+
+static struct store *open_sqlite(void)
+{
+	struct sqlite_config config = {.path = path, .busy_timeout_ms = 10000};
+	struct store *store = NULL;
+	char why[SQLITE_STORE_WHY];
+	remove_store();
+	if (sqlite_store_open(&config, &store, why, sizeof why) < 0)
+		die(why);
+	return store;
+}
+
+/* One in four: it takes much longer. */
+static bool is_sqlite(uint8_t how)
+{
+	return (how & 3) == 1;
+}
+
+/* What is under test is a cache over a store, with or without room in it. */
+static void open_sides(struct requests *r, uint8_t how)
+{
+	static const int64_t ttls[] = {300000000000, 300000000000, 0, 1000000};
+	struct kernel_config config = {
+		.minor = how & 4 ? 45 : 40, .cache_ttl_ns = ttls[how >> 3 & 3]};
+	struct cache_config cache = {.size = how & 32 ? 64 << 10 : 8 << 20,
+		.ttl_ns = config.cache_ttl_ns,
+		.sync = CACHE_SYNC_STANDARD};
+	struct store *below = is_sqlite(how) ? open_sqlite() : model_store_new();
+	if (cache_new(&cache, below, &r->store[SIDE_TESTED]) < 0)
+		die("no cache");
+	/* Control calls want a cache on top; this one keeps nothing. */
+	cache.size = 0;
+	if (cache_new(&cache, model_store_new(), &r->store[SIDE_MODEL]) < 0)
+		die("no cache");
+	for (unsigned side = 0; side < SIDES; side++)
+		r->kernel[side] = kernel_open(r->store[side], &config);
+	r->things[0] = (struct thing){.ino = {STORE_ROOT_INO, STORE_ROOT_INO}, .nlookup = 1};
+	r->n_things = 1;
+}
+
+/* Whatever is held is answered, and judged in its order. */
+static void settle(struct requests *r)
+{
+	for (unsigned side = 0; side < SIDES; side++)
+		if (!kernel_settle(r->kernel[side]))
+			die("a request is not answered, or twice"); /* its memory is in use */
+	for (unsigned i = 0; i < r->n_held; i++) {
+		struct asked *a = &r->held[i];
+		if (!r->broken)
+			(void)!requests_judge(r, a);
+		for (unsigned side = 0; side < SIDES; side++)
+			kernel_answer_free(&a->answer[side]);
+		free(a->in);
+	}
+	r->n_held = 0;
+}
+
+static void ask(struct requests *r, struct asked *a, bool refused)
+{
+	for (unsigned side = 0; side < SIDES; side++) {
+		if (a->patch_at != SIZE_MAX)
+			memcpy(a->in + a->patch_at, &a->patch[side], sizeof a->patch[side]);
+		a->answer[side].refused = refused;
+		kernel_ask(r->kernel[side], a->opcode, a->nodeid[side], a->in, a->in_size,
+			&a->answer[side]);
+	}
+}
+
+/* The kernel goes: it closes and forgets all. */
+static void leave(struct requests *r)
+{
+	settle(r);
+	for (unsigned i = 1; i < r->n_things; i++) {
+		struct thing *t = &r->things[i];
+		for (unsigned side = 0; side < SIDES; side++) {
+			const struct fuse_release_in release = {0};
+			const struct fuse_forget_in forget = {.nlookup = t->nlookup};
+			for (unsigned k = 0; k < t->nopen; k++) {
+				struct kernel_answer a = {0};
+				kernel_ask(r->kernel[side], FUSE_RELEASE, t->ino[side], &release,
+					sizeof release, &a);
+				kernel_answer_free(&a);
+			}
+			if (t->nlookup)
+				kernel_tell(r->kernel[side], FUSE_FORGET, t->ino[side], &forget,
+					sizeof forget);
+		}
+	}
+	struct thing *root = &r->things[0];
+	for (unsigned side = 0; side < SIDES; side++) {
+		const struct fuse_release_in release = {0};
+		for (unsigned k = 0; k < root->nopen; k++) {
+			struct kernel_answer a = {0};
+			kernel_ask(r->kernel[side], FUSE_RELEASE, root->ino[side], &release,
+				sizeof release, &a);
+			kernel_answer_free(&a);
+		}
+		size_t known = kernel_inodes(r->kernel[side]);
+		if (known != 1)
+			(void)requests_wrong(r, "%zu inodes are still known in the end", known);
+	}
+}
+
+static void tell_fault(void *arg, const struct sqlite_check_fault *fault)
+{
+	struct requests *r = arg;
+	(void)requests_wrong(r, "the check finds: %s", fault->what);
+}
+
+static void check_sqlite(struct requests *r)
+{
+	const struct sqlite_check_handler handler = {.fault = tell_fault, .arg = r};
+	struct sqlite_check_summary sum;
+	char why[SQLITE_STORE_WHY];
+	if (sqlite_check(path, &handler, &sum, why, sizeof why) < 0)
+		(void)requests_wrong(r, "%s", why);
+	else if (sum.orphans)
+		(void)requests_wrong(r, "%llu orphans are left", (unsigned long long)sum.orphans);
+}
+
+bool requests_run(const uint8_t *input, size_t size, char *why)
+{
+	struct requests *r = calloc(1, sizeof *r);
+	if (!r)
+		die("no memory");
+	r->why = why;
+	r->in = (struct requests_input){input, input + size};
+	uint8_t how = input_u8(&r->in);
+	open_sides(r, how);
+	while (r->in.at < r->in.end && !r->broken) {
+		uint8_t kind = *r->in.at;
+		struct asked *a = &r->held[r->n_held];
+		if (!requests_make(r, a))
+			continue;
+		r->n_held++;
+		ask(r, a, kind & 0x80);
+		/* What is gone after a STATFS is not to be asked for. */
+		if (!(kind & 0x40) || r->n_held == REQUESTS_HELD || a->opcode == FUSE_STATFS)
+			settle(r);
+	}
+	leave(r);
+	for (unsigned side = 0; side < SIDES; side++)
+		kernel_close(r->kernel[side]);
+	bool good = !r->broken && requests_compare_stores(r);
+	for (unsigned side = 0; side < SIDES; side++)
+		store_close(r->store[side]);
+	if (good && is_sqlite(how))
+		check_sqlite(r);
+	requests_counts.runs++;
+	good = !r->broken;
+	free(r);
+	return good;
+}
