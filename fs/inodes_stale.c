@@ -42,6 +42,13 @@ void inodes_unlink_fill(struct inodes *t, struct details *d)
 	deadlines_remove(&t->fills, &d->fill);
 }
 
+/* No file is longer; but of a write that failed for being past that, it may be. */
+static int64_t end_of(int64_t offset, int64_t len)
+{
+	int64_t end;
+	return __builtin_add_overflow(offset, len, &end) ? INT64_MAX : end;
+}
+
 /* The smallest range that has both. */
 static void join_ranges(struct details *d, int64_t offset, int64_t len)
 {
@@ -49,7 +56,7 @@ static void join_ranges(struct details *d, int64_t offset, int64_t len)
 	if (len == 0 || d->stale_len == 0) {
 		len = 0;
 	} else {
-		int64_t end = offset + len, other = d->stale_offset + d->stale_len;
+		int64_t end = end_of(offset, len), other = end_of(d->stale_offset, d->stale_len);
 		len = (end > other ? end : other) - from;
 	}
 	d->stale_offset = from;

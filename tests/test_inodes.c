@@ -140,12 +140,12 @@ static void two_ranges_become_the_one_that_has_both(void **state)
 	struct inodes_stale s;
 	const struct inodes_stale attr = {1, -1, 0, false}, one = {1, 4096, 4096, false},
 				  other = {1, 12288, 10, false}, rest = {1, 8192, 0, false},
-				  all = {1, 0, 0, false};
+				  all = {1, 0, 0, false}, last = {1, INT64_MAX - 10, 100, false};
 	const struct inodes_stale *const notes[][3] = {{&one, &one, &attr}, {&attr, &attr, &one},
 		{&one, &other, &one}, {&other, &one, &attr}, {&one, &rest, &other},
-		{&rest, &other, &one}, {&rest, &all, &attr}};
+		{&rest, &other, &one}, {&rest, &all, &attr}, {&last, &one, &attr}};
 	const int64_t wanted[][2] = {{4096, 4096}, {4096, 4096}, {4096, 8202}, {4096, 8202},
-		{4096, 0}, {4096, 0}, {0, 0}};
+		{4096, 0}, {4096, 0}, {0, 0}, {4096, INT64_MAX - 4096}};
 	for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
 		for (size_t k = 0; k < ARRAY_LEN(notes[i]); k++)
 			inodes_set_stale(t, notes[i][k]);
