@@ -2,14 +2,45 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum ask {
+	ASK_MOUNT,
+	ASK_ATTACH,
+	ASK_LET_GO,
+	ASK_UNMOUNT,
+};
+
+struct answer {
+	int result; /* 0 or a negative errno */
+	char said[LIFELINE_SAID_MAX];
+};
+
+/* In the child: where the socket and the signals come in. The standard descriptors are left as they
+ * are until the mount works, for what fusermount3 has to say. */
+#define SOCKET 3
+#define SIGNALS 4
+
+struct life {
+	const char *mountpoint;
+	const struct lifeline_ops *ops;
+	void *arg;
+	bool mounted;
+	bool abort; /* the connection, when the daemon dies */
+	unsigned number;
+};
 
 /* The control filesystem, as a mount that is nowhere to be found: for root, where nobody has
  * mounted it. */
@@ -33,62 +64,245 @@ static void abort_connection(unsigned number)
 		(void)!write(fd, "1", 1); /* it may be gone already */
 }
 
+/* The number of the connection that is mounted there, which is that of its device. */
+static int number_of(const char *mountpoint, unsigned *ret)
+{
+	struct statx st;
+	/* DONT_SYNC: not a request to the daemon. */
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) <
+		0)
+		return -errno;
+	*ret = st.stx_dev_minor;
+	return 0;
+}
+
+/* For whoever may not unmount by himself, what is allowed to. */
+static int run_fusermount(const char *mountpoint)
+{
+	char program[] = "fusermount3", u[] = "-u", q[] = "-q", z[] = "-z", end[] = "--";
+	char path[4096];
+	char *argv[] = {program, u, q, z, end, path, NULL};
+	posix_spawnattr_t attr;
+	sigset_t none;
+	pid_t pid;
+	int status = 0;
+	snprintf(path, sizeof path, "%s", mountpoint);
+	sigemptyset(&none);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	int r = posix_spawnp(&pid, program, NULL, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	if (r != 0)
+		return -r;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+static int unmount(struct life *l)
+{
+	unsigned number = 0;
+	if (!l->mounted)
+		return 0;
+	l->mounted = false;
+	int r = number_of(l->mountpoint, &number);
+	/* Somebody else has unmounted it, and maybe mounted another one. A dead one has an
+	 * error of its own. */
+	if ((r == 0 && number != l->number) || (r < 0 && r != -ENOTCONN))
+		return 0;
+	if (geteuid() == 0 && umount2(l->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	return run_fusermount(l->mountpoint);
+}
+
+static int mount_it(struct life *l, struct answer *a)
+{
+	int fd = l->ops->mount(l->arg, a->said);
+	if (fd < 0) {
+		a->result = fd;
+		return -1;
+	}
+	l->mounted = true;
+	l->abort = number_of(l->mountpoint, &l->number) == 0;
+	return fd;
+}
+
+static void attach(struct life *l)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+	l->ops->attached(l->arg);
+}
+
+static void send_answer(int to, const struct answer *a, int fd)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)a, .iov_len = sizeof *a};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof fd)];
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (fd >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof control.bytes;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	}
+	(void)!sendmsg(to, &msg, MSG_NOSIGNAL);
+}
+
+/* Does what it is asked; false: nobody asks any more. */
+static bool serve(struct life *l)
+{
+	enum ask ask;
+	struct answer a = {0};
+	int fd = -1;
+	ssize_t n = recv(SOCKET, &ask, sizeof ask, 0);
+	if (n != (ssize_t)sizeof ask)
+		return n < 0 && errno == EINTR;
+	switch (ask) {
+	case ASK_MOUNT:
+		fd = mount_it(l, &a);
+		break;
+	case ASK_ATTACH:
+		attach(l);
+		break;
+	case ASK_LET_GO:
+		l->abort = false;
+		break;
+	case ASK_UNMOUNT:
+		a.result = unmount(l);
+		break;
+	}
+	send_answer(SOCKET, &a, fd);
+	if (fd >= 0)
+		close(fd); /* the daemon has the only one */
+	return true;
+}
+
 /* SIGUSR1 says that the daemon's main thread has ended; other signals, as of a terminal to all of
  * its processes, are for the daemon, and stay blocked. */
-_Noreturn static void live(pid_t daemon, int fd)
+static bool set_up(pid_t daemon, int fd)
 {
-	unsigned number;
 	sigset_t all, death;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	sigemptyset(&death);
 	sigaddset(&death, SIGUSR1);
 	if (prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0 || getppid() != daemon)
-		_exit(1);
+		return false;
 	(void)prctl(PR_SET_NAME, "recordfs-life");
-	if (dup2(fd, 0) < 0 || close_range(1, ~0U, 0) < 0 || chdir("/") < 0)
+	/* Out of the way of both. */
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, SIGNALS + 1);
+	int signals = signalfd(-1, &death, SFD_CLOEXEC);
+	int signals_high = fcntl(signals, F_DUPFD_CLOEXEC, SIGNALS + 1);
+	return dup3(high, SOCKET, O_CLOEXEC) >= 0 && dup3(signals_high, SIGNALS, O_CLOEXEC) >= 0 &&
+	       close_range(SIGNALS + 1, ~0U, 0) == 0 && chdir("/") == 0;
+}
+
+_Noreturn static void live(struct life *l, pid_t daemon, int fd)
+{
+	struct pollfd fds[] = {{.fd = SOCKET, .events = POLLIN}, {.fd = SIGNALS, .events = POLLIN}};
+	if (!set_up(daemon, fd))
 		_exit(1);
-	ssize_t n = read(0, &number, sizeof number);
-	close(0);
-	if (n != (ssize_t)sizeof number)
-		_exit(0);
-	while (sigwaitinfo(&death, NULL) < 0)
-		;
+	do {
+		while (poll(fds, 2, -1) < 0)
+			;
+	} while (!fds[1].revents && serve(l));
 	/* Our parent may still be there, for the sake of a thread that cannot end. */
-	abort_connection(number);
+	if (l->abort)
+		abort_connection(l->number);
 	_exit(0);
 }
 
-void lifeline_start(struct lifeline *l)
+int lifeline_start(
+	struct lifeline *l, const char *mountpoint, const struct lifeline_ops *ops, void *arg)
 {
 	int fds[2];
 	pid_t daemon = getpid();
+	struct life life = {.mountpoint = mountpoint, .ops = ops, .arg = arg};
 	*l = (struct lifeline){.pid = 0};
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
 	fflush(NULL);
-	l->pid = fork();
-	if (l->pid == 0)
-		live(daemon, fds[0]);
+	pid_t pid = fork();
+	int r = pid < 0 ? -errno : 0;
+	if (pid == 0)
+		live(&life, daemon, fds[0]);
 	close(fds[0]);
-	l->fd = fds[1];
-	if (l->pid < 0) {
+	if (r < 0) {
 		close(fds[1]);
-		l->pid = 0;
+		return r;
 	}
+	*l = (struct lifeline){.pid = pid, .fd = fds[1]};
+	return 0;
 }
 
-void lifeline_attach(struct lifeline *l, const char *mountpoint)
+/* *ret_fd: a descriptor that came with the answer, or -1. -EPIPE: there is no child any more. */
+static int ask_it(struct lifeline *l, enum ask ask, struct answer *ret, int *ret_fd)
 {
-	struct statx st;
-	if (l->pid == 0)
-		return;
-	/* DONT_SYNC: not a request to ourselves. A connection has the number of its device. */
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) <
-		0)
-		return;
-	unsigned number = st.stx_dev_minor;
-	(void)!write(l->fd, &number, sizeof number); /* it goes into the pipe, or nobody reads it */
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = ret, .iov_len = sizeof *ret};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof control.bytes};
+	ssize_t n = -1;
+	*ret_fd = -1;
+	if (l->pid == 0 || send(l->fd, &ask, sizeof ask, MSG_NOSIGNAL) != (ssize_t)sizeof ask)
+		return -EPIPE;
+	do {
+		n = recvmsg(l->fd, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof *ret)
+		return -EPIPE;
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(c), sizeof *ret_fd);
+	return ret->result;
+}
+
+int lifeline_mount(struct lifeline *l, int *ret_fd, char said[LIFELINE_SAID_MAX])
+{
+	struct answer a = {0};
+	int fd;
+	int r = ask_it(l, ASK_MOUNT, &a, &fd);
+	memcpy(said, a.said, LIFELINE_SAID_MAX);
+	if (r == 0 && fd < 0)
+		r = -EMFILE;
+	if (r == 0)
+		*ret_fd = fd;
+	return r;
+}
+
+void lifeline_attach(struct lifeline *l)
+{
+	struct answer a;
+	int fd;
+	IGNORE(ask_it(l, ASK_ATTACH, &a, &fd)); /* the mount works without */
+}
+
+void lifeline_let_go(struct lifeline *l)
+{
+	struct answer a;
+	int fd;
+	if (l->pid != 0)
+		IGNORE(ask_it(l, ASK_LET_GO, &a, &fd)); /* it is gone, then */
+}
+
+int lifeline_unmount(struct lifeline *l)
+{
+	struct answer a;
+	int fd;
+	return ask_it(l, ASK_UNMOUNT, &a, &fd);
 }
 
 void lifeline_stop(struct lifeline *l)

@@ -33,10 +33,11 @@ void control_describe(const struct options *o, char *buf, size_t size)
 {
 	snprintf(buf, size,
 		"%s,sync=%s,on_cache_error=%s,cache_size=%" PRIu64 ",cache_ttl=%g,watch=%g"
-		",max_size=%" PRIu64 "%s",
+		",max_size=%" PRIu64 ",sandbox=%s%s",
 		o->readonly ? "ro" : "rw", options_sync_name(o->sync),
 		o->drop_on_error ? "drop" : "eio", o->cache_size, (double)o->cache_ttl_ns / 1e9,
-		(double)o->watch_ns / 1e6, o->max_size, o->single_threaded ? ",single" : "");
+		(double)o->watch_ns / 1e6, o->max_size, o->sandbox ? "on" : "off",
+		o->single_threaded ? ",single" : "");
 }
 
 static void describe_options(const struct options *o, struct recordfs_stats *s)

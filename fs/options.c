@@ -15,6 +15,11 @@
 /* A hundred years: longer than any TTL, and far from the end of int64_t. */
 #define TIME_MAX ((int64_t)3155760000 * SECOND)
 
+/* Sanitizers and coverage need what the sandbox takes away (meson.build). */
+#ifndef SANDBOX_DEFAULT
+#define SANDBOX_DEFAULT true
+#endif
+
 /* A store of less could hold hardly more than its tables. */
 #define MAX_SIZE_LEAST MiB
 
@@ -44,6 +49,7 @@ const char options_help[] =
 	"over\n"
 	"                          (default 100)\n"
 	"  -o max_size=SIZE        largest size of the store, 1M or more\n"
+	"  -o sandbox=WHAT         on: give up all rights that are not needed (default); off\n"
 	"  -o fault=SPEC           inject faults, for testing:\n"
 	"                          POINT:ERROR[:every=N][:after=N][:count=N][:file=PATH][+...]\n"
 	"                          POINT is read, write, commit, flush, cache or open;\n"
@@ -78,6 +84,7 @@ enum key {
 	KEY_ON_CACHE_ERROR,
 	KEY_WATCH,
 	KEY_MAX_SIZE,
+	KEY_SANDBOX,
 	KEY_FAULT,
 	KEY_MAX_READ,
 	KEY_REMOUNT,
@@ -112,6 +119,7 @@ static const struct fuse_opt template[] = {
 	KEY("on_cache_error=", KEY_ON_CACHE_ERROR),
 	KEY("watch=", KEY_WATCH),
 	KEY("max_size=", KEY_MAX_SIZE),
+	KEY("sandbox=", KEY_SANDBOX),
 	KEY("fault=", KEY_FAULT),
 	KEY("max_read=", KEY_MAX_READ),
 	KEY("remount", KEY_REMOUNT),
@@ -307,6 +315,11 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 			return refuse(p, "bad option '%s': it must be eio or drop", arg);
 		o->drop_on_error = !strcmp(value, "drop");
 		return 0;
+	case KEY_SANDBOX:
+		if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+			return refuse(p, "bad option '%s': it must be on or off", arg);
+		o->sandbox = !strcmp(value, "on");
+		return 0;
 	default:
 		return set_fault(p, value);
 	}
@@ -474,6 +487,7 @@ __attribute__((format(printf, 2, 0))) static void hear(
 int options_parse(struct options *o, int argc, char *argv[], char *errmsg, size_t errmsg_size)
 {
 	*o = (struct options){
+		.sandbox = SANDBOX_DEFAULT,
 		.cache_size = 256 * MiB,
 		.cache_ttl_ns = (int64_t)300 * SECOND,
 		.watch_ns = (int64_t)100 * MILLISECOND,

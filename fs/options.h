@@ -25,6 +25,7 @@ struct options {
 	bool nonempty;	/* may cover another recordfs */
 	int unwritable; /* why a mount that was to be writable is not, an errno; 0: it is */
 	bool drop_on_error;
+	bool sandbox;
 	enum options_sync sync;
 	uint64_t cache_size;  /* bytes */
 	uint64_t max_size;    /* bytes, 0: no limit */

@@ -10,6 +10,7 @@
 #include "ops.h"
 #include "readahead.h"
 #include "reply.h"
+#include "sandbox.h"
 #include "service.h"
 #include "stack.h"
 #include "tell.h"
@@ -50,7 +51,9 @@ struct session {
 	struct watch *watch;
 	struct lifeline lifeline;
 	struct loop_ops loop_ops;
-	sigset_t signals; /* that end it; SIGUSR2: the loop ended by itself */
+	bool mounted;
+	const char *missing; /* of the sandbox, on this machine; or NULL */
+	sigset_t signals;    /* that end it; SIGUSR2: the loop ended by itself */
 	atomic_bool ended;
 	bool created; /* the store's file was made by this run */
 	char *errmsg;
@@ -233,20 +236,57 @@ static void wait_for_end(struct session *s)
 		log_line(LOG_NOTICE, "unmounting: %s", strsignal(sig));
 }
 
-static int mount_it(struct session *s)
+static struct fuse_session *new_fuse_session(struct session *s)
 {
 	char name[] = "recordfs", opt[] = "-o", debug[] = "-d";
 	char *argv[] = {name, opt, s->options->mount, s->options->debug ? debug : NULL, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(s->options->debug ? 4 : 3, argv);
-	atomic_store(&collecting, true);
-	s->se = fuse_session_new(&args, &fs_operations, sizeof fs_operations, &s->fs);
+	struct fuse_session *se =
+		fuse_session_new(&args, &fs_operations, sizeof fs_operations, &s->fs);
 	fuse_opt_free_args(&args);
+	return se;
+}
+
+/* In the process beside us, which can unmount as well. */
+static int mount_there(void *arg, char *said)
+{
+	struct session *s = arg;
+	int fd = -EINVAL;
+	struct fuse_session *se = new_fuse_session(s);
+	if (se && fuse_session_mount(se, s->options->mountpoint) < 0)
+		fd = -EIO;
+	else if (se && (fd = fcntl(fuse_session_fd(se), F_DUPFD_CLOEXEC, 0)) < 0)
+		fuse_session_unmount(se);
+	if (se)
+		fuse_session_destroy(se);
+	snprintf(said, LIFELINE_SAID_MAX, "%s", fuse_said);
+	return fd;
+}
+
+static void attached_there(void *arg)
+{
+	const struct session *s = arg;
+	(void)!readahead_raise(s->options->mountpoint); /* it works without */
+}
+
+static const struct lifeline_ops lifeline_ops = {.mount = mount_there, .attached = attached_there};
+
+static int mount_it(struct session *s)
+{
+	char said[LIFELINE_SAID_MAX], path[32];
+	int fd;
+	atomic_store(&collecting, true);
+	s->se = new_fuse_session(s);
 	if (!s->se)
 		return fail(s, -EINVAL, "cannot make a FUSE session%s", fuse_said);
-	if (fuse_session_mount(s->se, s->options->mountpoint) < 0) {
-		fuse_session_destroy(s->se);
-		s->se = NULL;
-		return fail(s, -EIO, "cannot mount on '%s'%s", s->options->mountpoint, fuse_said);
+	int r = lifeline_mount(&s->lifeline, &fd, said);
+	if (r < 0)
+		return fail(s, r, "cannot mount on '%s'%s", s->options->mountpoint, said);
+	s->mounted = true;
+	snprintf(path, sizeof path, "/dev/fd/%d", fd); /* libfuse takes it as its own */
+	if (fuse_session_mount(s->se, path) < 0) {
+		close(fd);
+		return fail(s, -EIO, "libfuse does not take what was mounted%s", fuse_said);
 	}
 	return wire_attach(s->se);
 }
@@ -332,8 +372,7 @@ static int start(struct session *s)
 	if (r == 0)
 		r = watch_start(&s->fs, &s->watch);
 	if (r == 0) {
-		lifeline_attach(&s->lifeline, s->options->mountpoint);
-		(void)!readahead_raise(s->options->mountpoint); /* it works without */
+		lifeline_attach(&s->lifeline);
 	}
 	return r < 0 ? fail(s, r, "cannot start a thread: %s", strerror(-r)) : 0;
 }
@@ -350,17 +389,33 @@ static void reap_rest(struct session *s)
 	} while (n == ORPHANS_AT_ONCE);
 }
 
+/* Is the connection still there? Else somebody has unmounted, or ended it. */
+static bool is_connected(struct session *s)
+{
+	struct pollfd fd = {.fd = fuse_session_fd(s->se)};
+	return poll(&fd, 1, 0) == 0 || !(fd.revents & POLLERR);
+}
+
+/* The descriptor is closed first: who unmounts would else wait for answers. */
+static void unmount(struct session *s)
+{
+	bool connected = s->mounted && is_connected(s);
+	fuse_session_destroy(s->se);
+	int r = connected ? lifeline_unmount(&s->lifeline) : 0;
+	if (r < 0)
+		log_line(LOG_ERR, "cannot unmount '%s': %s", s->options->mountpoint, strerror(-r));
+}
+
 /* Takes down what there is, in reverse order. */
 static void stop(struct session *s)
 {
-	lifeline_stop(&s->lifeline);
+	lifeline_let_go(&s->lifeline);
 	s->watch = watch_stop(s->watch);
 	notify_halt(s->fs.notify);
 	s->loop = loop_stop(s->loop);
-	if (s->se) {
-		fuse_session_unmount(s->se);
-		fuse_session_destroy(s->se);
-	}
+	if (s->se)
+		unmount(s);
+	lifeline_stop(&s->lifeline);
 	s->fs.notify = notify_free(s->fs.notify);
 	if (s->fs.reaper)
 		reap_rest(s);
@@ -375,6 +430,46 @@ static void stop(struct session *s)
 	s->fs.latency = NULL;
 }
 
+/* The process beside us first, and then what is only its to do is given up. */
+static int begin(struct session *s)
+{
+	int r = lifeline_start(&s->lifeline, s->options->mountpoint, &lifeline_ops, s);
+	if (r < 0)
+		return fail(s, r, "cannot make a process: %s", strerror(-r));
+	if (s->options->sandbox)
+		r = sandbox_enter(s->options->store, &s->missing);
+	if (r < 0)
+		return fail(s, r, "cannot enter the sandbox: %s (-o sandbox=off does without)",
+			strerror(-r));
+	return start(s);
+}
+
+static void warn_of_faults(const struct options *o)
+{
+	if (o->fault)
+		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
+}
+
+static void serve(struct session *s, void (*ready)(void))
+{
+	const struct options *o = s->options;
+	if (o->unwritable)
+		log_line(LOG_WARNING, "store '%s' cannot be written (%s): mounted read-only",
+			o->store, strerror(o->unwritable));
+	ready();
+	if (!o->foreground) /* in syslog as well */
+		warn_of_faults(o);
+	if (s->missing)
+		log_line(LOG_NOTICE, "sandbox: there are no %s here: going on without", s->missing);
+	log_line(LOG_INFO, "%s is mounted on %s", o->store, o->mountpoint);
+	if (o->foreground)
+		service_ready(o->store, o->mountpoint);
+	wait_for_end(s);
+	log_line(LOG_INFO, "%s is not mounted on %s any more", o->store, o->mountpoint);
+	if (o->foreground)
+		service_notify("STOPPING=1\nSTATUS=Closing the store");
+}
+
 int session_run(const struct options *o, void (*ready)(void), char *errmsg, size_t errmsg_size)
 {
 	struct session s = {
@@ -382,26 +477,10 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 	fuse_set_log_func(log_fuse);
 	settings_init(&s.fs.settings, o);
 	block_signals(&s);
-	if (o->fault)
-		log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
-	lifeline_start(&s.lifeline);
-	int r = start(&s);
-	if (r == 0) {
-		if (o->unwritable)
-			log_line(LOG_WARNING,
-				"store '%s' cannot be written (%s): mounted read-only", o->store,
-				strerror(o->unwritable));
-		ready();
-		if (o->fault && !o->foreground) /* in syslog as well */
-			log_line(LOG_WARNING, "FAULTS ARE INJECTED into this mount: %s", o->fault);
-		log_line(LOG_INFO, "%s is mounted on %s", o->store, o->mountpoint);
-		if (o->foreground)
-			service_ready(o->store, o->mountpoint);
-		wait_for_end(&s);
-		log_line(LOG_INFO, "%s is not mounted on %s any more", o->store, o->mountpoint);
-		if (o->foreground)
-			service_notify("STOPPING=1\nSTATUS=Closing the store");
-	}
+	warn_of_faults(o);
+	int r = begin(&s);
+	if (r == 0)
+		serve(&s, ready);
 	stop(&s);
 	settings_destroy(&s.fs.settings);
 	if (r < 0 && s.created)

@@ -113,7 +113,7 @@ def user_mounts():
     os.chown(home, USER, USER)
     mnt, store = home / "mnt", home / "s.db"
     as_user(USER, mnt.mkdir)
-    for options in ((),):
+    for options in ((), ("-o", "sandbox=off")):
         command("recordfs", *options, store, mnt, uid=USER)
         as_user(USER, lambda: (mnt / "f").write_bytes(b"mine"))
         fails(errno.EACCES, os.stat, mnt / "f")
