@@ -470,6 +470,18 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space) MUST_CHECK NONNUL
  * only when nobody else has the store open. (w) */
 void sq_checkpoint_last(struct sqlite_store *s) NONNULL(1);
 
+/* Is there a file beside `path`, with something in it? sqlite_store.c */
+bool sq_has_beside(const char *path, const char *suffix) NONNULL(1, 2) MUST_CHECK;
+
+/* -- sqlite_slack.c ------------------------------------------------------------------------- */
+
+/* Makes room for a log and its index if the disk is full, from the end of the file that nothing
+ * uses. Before this process has it open; what cannot be done is left. */
+void sq_slack_use(const char *path) NONNULL(1);
+
+/* Leaves such an end for the next mount. After the last checkpoint. (w) */
+void sq_slack_leave(struct sqlite_store *s) NONNULL(1);
+
 /* -- sqlite_busy.c ------------------------------------------------------------------------- */
 
 /* A short sleep before attempt `count` + 1. */
@@ -533,7 +545,7 @@ int sq_side_files_find(const char *path, struct sq_side_files *ret) MUST_CHECK N
 void sq_side_files_free(struct sq_side_files *f) NONNULL(1);
 /* When it is closed again: those that were not there before go, if they may. */
 void sq_side_files_tidy(const char *path, const struct sq_side_files *before) NONNULL(1, 2);
-/* May files be made in the directory that `path` is in? */
+/* May files be made in the directory that `path` is in, and is there space for an index? */
 bool sq_directory_writable(const char *path) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_store.c ------------------------------------------------------------------------ */

@@ -49,6 +49,7 @@
 #define SLACK (256 << 10)
 /* The log's first size, taken at the open: enough for changes that make room. */
 #define LOG_RESERVE (1 << 20)
+#define LOG_RESERVE_LEAST (16 << 10)
 /* Free pages are given back when there are more than this share and this many bytes of them. */
 #define FREE_SHARE 8
 #define FREE_BYTES (1 << 20)
@@ -139,14 +140,20 @@ int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 	return reserve(s, pages * s->page_size);
 }
 
-/* Makes the log's file large enough for the changes that make room, if it can be had. */
+/* Makes the log's file large enough for the changes that make room, or as large as can be had. */
 static void reserve_log(struct sqlite_store *s)
 {
-	int step = FILE_STEP;
-	sqlite3_int64 size = LOG_RESERVE;
+	int rc = SQLITE_FULL;
 	const sqlite3_io_methods *io = s->log_file->pMethods;
-	if (io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step) == SQLITE_OK)
-		(void)io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
+	for (int step = LOG_RESERVE; rc != SQLITE_OK && step >= LOG_RESERVE_LEAST; step /= 2) {
+		sqlite3_int64 size = step;
+		rc = io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step);
+		if (rc == SQLITE_OK)
+			rc = io->xFileControl(s->log_file, SQLITE_FCNTL_SIZE_HINT, &size);
+	}
+	/* It grows in larger steps all the same. */
+	int step = FILE_STEP;
+	(void)io->xFileControl(s->log_file, SQLITE_FCNTL_CHUNK_SIZE, &step);
 }
 
 int sq_log_grew(void *store, sqlite3 *db, const char *name, int pages)

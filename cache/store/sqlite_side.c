@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 void sq_side_files_free(struct sq_side_files *f)
@@ -25,8 +26,14 @@ int sq_side_files_find(const char *path, struct sq_side_files *ret)
 	return 0;
 }
 
+/* SQLite's index of the log is half as long, at least. */
+#define INDEX_ROOM (64U << 10)
+
 bool sq_directory_writable(const char *path)
 {
+	struct statvfs fs;
+	if (statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < INDEX_ROOM)
+		return false;
 	const char *slash = strrchr(path, '/');
 	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
 	bool writable = dir && access(dir, W_OK) == 0;

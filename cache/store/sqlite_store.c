@@ -121,6 +121,7 @@ static void sq_close(struct store *store)
 		sq_write_lock(s);
 		sq_mount_leave(s);
 		sq_checkpoint_last(s);
+		sq_slack_leave(s);
 		sq_write_unlock(s);
 		IGNORE(sq_flush(store)); /* the last commit of all is in the log anyway */
 	}
@@ -195,8 +196,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	return s;
 }
 
-/* Is there a file beside `path`, with something in it? */
-static bool has_beside(const char *path, const char *suffix)
+bool sq_has_beside(const char *path, const char *suffix)
 {
 	struct stat st;
 	char *name = sqlite3_mprintf("%s%s", path, suffix);
@@ -207,7 +207,7 @@ static bool has_beside(const char *path, const char *suffix)
 
 static bool has_log(const struct sqlite_store *s)
 {
-	return has_beside(s->path, "-wal");
+	return sq_has_beside(s->path, "-wal");
 }
 
 /* The first connection; a store on a read-only filesystem has no room for SQLite's locks, and needs
@@ -300,8 +300,8 @@ static int start(struct sqlite_store *s)
  */
 static int refuse_leftovers(const char *path, enum sq_format *format, char *why, size_t why_size)
 {
-	bool log = has_beside(path, "-wal");
-	if (!log && !has_beside(path, "-journal"))
+	bool log = sq_has_beside(path, "-wal");
+	if (!log && !sq_has_beside(path, "-journal"))
 		return 0;
 	int r = sq_recognise(path, format, why, why_size);
 	if (r < 0 || *format == SQ_FORMAT_OURS || *format == SQ_FORMAT_OLD)
@@ -348,6 +348,8 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 		return -ENOMEM;
 	s->created = made;
 	int r = s->snapshot ? sq_side_files_find(path, &s->beside) : 0;
+	if (!s->readonly)
+		sq_slack_use(path);
 	if (r == 0)
 		r = open_writer(s, why, why_size);
 	if (r == 0) {
