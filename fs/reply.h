@@ -23,8 +23,8 @@ bool reply_outdated(const struct fs *fs) MUST_CHECK NONNULL(1);
 /* "." or "..", which can be looked up. */
 bool reply_is_dots(const char *name) MUST_CHECK NONNULL(1);
 
-/* Can it be the name of an entry? Else the request is answered: ENAMETOOLONG, or EINVAL for what the
- * kernel never sends, since it would be damage in a store. */
+/* Can it be the name of an entry? Else the request is answered: ENAMETOOLONG, or EINVAL for what
+ * the kernel never sends, since it would be damage in a store. */
 bool reply_name_fits(fuse_req_t req, const char *name) MUST_CHECK NONNULL(1, 2);
 
 /* A change of `kind` on behalf of the caller of `req`, now. */
