@@ -21,7 +21,8 @@ struct bench {
 	int fds[2];
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned receiving, most_receiving; /* at one time */
+	unsigned receiving, most_receiving; /* and waiting for it, at one time */
+	unsigned taking, most_taking;	    /* receiving at all */
 	unsigned waiting;		    /* requests that wait for the gate */
 	unsigned done;
 	bool open; /* the gate */
@@ -52,6 +53,8 @@ static void bump(unsigned *count, int by)
 	*count += (unsigned)by;
 	if (bench.receiving > bench.most_receiving)
 		bench.most_receiving = bench.receiving;
+	if (bench.taking > bench.most_taking)
+		bench.most_taking = bench.taking;
 	pthread_cond_broadcast(&bench.changed);
 	pthread_mutex_unlock(&bench.lock);
 }
@@ -102,9 +105,8 @@ static int receive_one(void *buf)
 	return n == 1 && *(char *)buf == 'e' ? -EIO : (int)n;
 }
 
-static int receive(void *arg, void *buf, bool wait)
+static int receive_any(void *buf, bool wait)
 {
-	(void)arg;
 	if (!wait)
 		return receive_one(buf);
 	if (bench.to_come && !is_there())
@@ -114,6 +116,15 @@ static int receive(void *arg, void *buf, bool wait)
 	int r = poll(&fd, 1, -1) < 0 ? -errno : receive_one(buf);
 	bump(&bench.receiving, -1);
 	return r == -EAGAIN ? -EINTR : r;
+}
+
+static int receive(void *arg, void *buf, bool wait)
+{
+	(void)arg;
+	bump(&bench.taking, 1);
+	int r = receive_any(buf, wait);
+	bump(&bench.taking, -1);
+	return r;
 }
 
 static bool waiting(void *arg)
@@ -346,7 +357,7 @@ static void others_receive_while_requests_wait(void **state)
 	open_gate();
 	wait_until(&bench.done, 105);
 	assert_int_equal(loop_threads(l), 6);
-	assert_int_equal(bench.most_receiving, 1);
+	assert_int_equal(bench.most_taking, 1); /* nobody helps */
 	loop_stop(l);
 }
 
@@ -363,7 +374,7 @@ static void there_are_never_more_threads_than_allowed(void **state)
 	wait_until(&bench.done, 205);
 	assert_int_equal(loop_threads(l), 3);
 	loop_stop(l);
-	assert_int_equal(bench.most_receiving, 1);
+	assert_int_equal(bench.most_taking, 1); /* nobody helps */
 }
 
 static void one_thread_keeps_the_baton(void **state)
@@ -710,12 +721,12 @@ static void a_crowd_is_served_by_two_threads(void **state)
 	send_requests("m", 20);
 	struct loop *l = start_with(&helped, LOOP_THREADS_MAX);
 	wait_until(&bench.done, 40);
-	assert_int_equal(bench.waiting, 1);
+	wait_until(&bench.waiting, 1); /* it may have been received, and no more */
 	assert_int_equal(loop_threads(l), 2);
 	open_gate();
 	wait_until(&bench.done, 41);
 	loop_stop(l);
-	assert_int_equal(bench.most_receiving, 1);
+	assert_in_range(bench.most_receiving, 0, 1); /* it may never have to wait */
 }
 
 static void who_helps_commits_what_it_gathers(void **state)
@@ -755,7 +766,7 @@ static void a_crowd_may_come_and_go(void **state)
 		wait_until(&bench.committed, 20 * i);
 	}
 	loop_stop(l);
-	assert_int_equal(bench.most_receiving, 1);
+	assert_in_range(bench.most_receiving, 0, 1); /* it may never have to wait */
 }
 
 static void stopping_ends_a_crowd(void **state)
