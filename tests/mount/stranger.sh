@@ -12,6 +12,7 @@
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need debootstrap git
+mount -t proc proc /proc
 
 # Where this system gets its packages from.
 mirror=$(find /etc/apt/sources.list /etc/apt/sources.list.d -type f -exec \
@@ -32,6 +33,7 @@ done
 mkdir debian/dev/pts debian/dev/shm
 mount --bind /dev/pts debian/dev/pts
 ln -s /proc/self/fd debian/dev/fd
+ln -s pts/ptmx debian/dev/ptmx
 cp /etc/resolv.conf /etc/hosts debian/etc/
 if [ -d /etc/apt/apt.conf.d ]; then
 	cp -n /etc/apt/apt.conf.d/*proxy* debian/etc/apt/apt.conf.d/ 2>/dev/null || true
@@ -77,7 +79,7 @@ as_stranger 'tools/package' >package.out 2>&1 || fail "tools/package: $(tail -n 
 as_stranger 'apt-get -qq install -y ./build-package/recordfs_*.deb >/dev/null; /usr/bin/recordfs --version;
 	cd /tmp; /usr/bin/recordfs shop.db shop; [ "$(cat shop/1)" = 1 ]; fusermount3 -u shop;
 	apt-get -qq purge -y recordfs >/dev/null; [ ! -e /usr/bin/recordfs ];
-	apt-get -qq install -y ./build-package/recordfs_*.deb >/dev/null' \
+	apt-get -qq install -y /root/recordfs/build-package/recordfs_*.deb >/dev/null' \
 	>apt.out 2>&1 || fail "the package: $(tail apt.out)"
 say 'the package'
 
