@@ -60,6 +60,23 @@ static const struct command {
 		"mounted and written to. The copy is verified before it gets its name.\n"
 		"  -q, --quiet        no progress, no summary\n"
 		"  --rate=SIZE        bytes a second at most (K, M, G, T)\n"},
+	{"export", ctl_export, "[--quiet] [--output=FILE] STORE|MOUNTPOINT [PATH]",
+		"Writes a record or a tree, or all of a store, as a tar stream to standard "
+		"output,\n"
+		"as it is at one moment; also while it is mounted and written to.\n"
+		"  -o, --output=FILE  into a new file instead\n"
+		"  -q, --quiet        no progress on standard error\n"},
+	{"import", ctl_import, "[OPTION...] STORE|MOUNTPOINT [PATH]",
+		"Reads a tar stream from standard input into a store, or the directory PATH in "
+		"it;\n"
+		"also while it is mounted. Files that are there are replaced, directories stay.\n"
+		"  --create           make the store if it is not there\n"
+		"  -f, --file=FILE    read FILE instead\n"
+		"  -k, --keep         what is there stays as it is; exit status 1 if something "
+		"was\n"
+		"  -q, --quiet        no progress, no summary\n"
+		"  --same-owner       owners are those of the archive (so it is for root)\n"
+		"  --no-same-owner    all is owned by who imports it (so it is for others)\n"},
 };
 
 static const struct command *find(const char *name)

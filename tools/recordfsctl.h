@@ -22,6 +22,8 @@ int ctl_set(int argc, char **argv) MUST_CHECK;
 int ctl_records(int argc, char **argv) MUST_CHECK;
 int ctl_sql(int argc, char **argv) MUST_CHECK;
 int ctl_compact(int argc, char **argv) MUST_CHECK;
+int ctl_export(int argc, char **argv) MUST_CHECK;
+int ctl_import(int argc, char **argv) MUST_CHECK;
 
 /* One line on standard error, "recordfsctl: ..."; returns FAILED. */
 int complain(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -6,7 +6,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # What a build needs; a Debian package on top of it; the tests on top of both; those of --long.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libseccomp-dev libsqlite3-dev libxxhash-dev
-	fuse3)
+	libarchive-dev fuse3)
 package_packages=(build-essential debhelper dpkg-dev fakeroot lintian)
 # shellcheck disable=SC2034 # used by tools/test
 test_packages=("${build_packages[@]}" "${package_packages[@]}" libcmocka-dev clang clang-format
