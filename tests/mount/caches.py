@@ -190,6 +190,7 @@ assert "has set cache_ttl=1" in (T / "daemon.log").read_text()
 ctl("set", MNT, "cache_ttl=300")
 ctl("warm", MNT)
 ctl("set", MNT, "cache_ttl=0.5")
+same(0, pages(MNT / "a/two"), "pages that were to last longer")
 time.sleep(0.6)
 same(0, cached(MNT / "a/two"), "blocks past the new TTL")
 before = daemon.stats()["store_reads"]
