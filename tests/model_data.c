@@ -258,13 +258,15 @@ int model_do_allocate(struct model *m, struct change *c)
 
 	if (r < 0)
 		return r;
-	if (too_big(a->offset, a->len))
-		return -EFBIG;
-
-	uint64_t end = a->offset + a->len;
 	bool clear = a->mode != STORE_ALLOCATE && a->mode != STORE_ALLOCATE_KEEP;
 	bool extend = a->mode == STORE_ALLOCATE || a->mode == STORE_ZERO_RANGE;
-	if (clear)
+	bool past = too_big(a->offset, a->len);
+	if (extend && past)
+		return -EFBIG;
+
+	/* There is nothing past the longest file. */
+	uint64_t end = past ? STORE_FILE_MAX : a->offset + a->len;
+	if (clear && a->offset < end)
 		model_bytes_clear(i, a->offset, end);
 	if (extend && end > i->attr.size)
 		model_set_size(i, end);

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/fuse.h>
 #include <stdlib.h>
@@ -247,6 +248,9 @@ static void make_data(struct requests *r, struct asked *a)
 		if (f.length > 1 << 20 && f.length < STORE_FILE_MAX)
 			f.length = 1 << 20;
 		f.mode = input_u8(in) < 250 ? input_u8(in) % 64 : UINT32_MAX;
+		/* Whether there is space for all of a file is the disk's affair. */
+		if (f.length >= STORE_FILE_MAX)
+			f.mode &= ~(uint32_t)FALLOC_FL_KEEP_SIZE;
 		append(a, &f, sizeof f);
 	} else if (a->opcode == FUSE_COPY_FILE_RANGE) {
 		struct fuse_copy_file_range_in c = {.off_in = number(in), .off_out = number(in)};
