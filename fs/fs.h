@@ -33,6 +33,7 @@ struct fs {
 	struct latency *latency;  /* of requests */
 	int64_t mounted;	  /* when it was, by the monotonic clock */
 	struct settings settings; /* what may have changed of the options since */
+	struct fuse_session *se;
 
 	atomic_uint_least64_t read_requests;
 	atomic_uint_least64_t write_requests;

@@ -26,7 +26,8 @@
  * its answer, and the thread of names waits for the directory. That is why there are two. Nobody
  * waits for the thread of names.
  *
- * When all names are dropped the kernel takes no lock; the thread of inodes does it.
+ * When all names are dropped the kernel takes no lock; the thread of inodes does it. Nor does it
+ * for the attributes of an inode in use: a SETATTR that failed tells of these itself (tell_attr).
  */
 #pragma once
 

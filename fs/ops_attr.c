@@ -5,6 +5,7 @@
 #include "loop.h"
 #include "ops.h"
 #include "reply.h"
+#include "tell.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -80,6 +81,10 @@ void op_setattr(
 	if (r == 0) {
 		reply_changed_attr(req, &c.touched[0]);
 	} else {
+		/* A truncation holds what the drop of pages waits for, so that comes after the
+		 * answer. It shows nothing old meanwhile: with a new size they go anyway. */
+		if (c.doubtful)
+			tell_attr(fs->se, ino);
 		reply_error(req, OP_SETATTR, r);
 		reply_doubt(fs, &c, ino);
 	}

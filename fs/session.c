@@ -277,6 +277,7 @@ static int mount_it(struct session *s)
 	int fd;
 	atomic_store(&collecting, true);
 	s->se = new_fuse_session(s);
+	s->fs.se = s->se;
 	if (!s->se)
 		return fail(s, -EINVAL, "cannot make a FUSE session%s", fuse_said);
 	int r = lifeline_mount(&s->lifeline, &fd, said);

@@ -72,6 +72,11 @@ void tell_inode(struct fuse_session *se, const struct inodes_stale *stale)
 		tell_entries(se, stale->ino);
 }
 
+void tell_attr(struct fuse_session *se, uint64_t ino)
+{
+	tell_inode(se, &(struct inodes_stale){.ino = ino, .offset = -1});
+}
+
 void tell_name(struct fuse_session *se, uint64_t parent, const char *name, size_t len, bool forget)
 {
 	struct fuse_out_header header;

@@ -15,6 +15,10 @@
 
 void tell_inode(struct fuse_session *se, const struct inodes_stale *stale) NONNULL(1, 2);
 
+/* The kernel asks for the attributes of the inode before it shows them again. This waits for
+ * nothing, if it is an inode that the kernel uses: a request about it may do it itself. */
+void tell_attr(struct fuse_session *se, uint64_t ino) NONNULL(1);
+
 /* The kernel looks the entry up before it is used again; with `forget`, or before Linux 6.2, it
  * forgets it at once, and what is mounted below it is unmounted. */
 void tell_name(struct fuse_session *se, uint64_t parent, const char *name, size_t len, bool forget)
