@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,11 @@ static void close_inherited(unsigned but)
 	if (but > 3)
 		(void)close_range(3, but - 1, 0);
 	(void)close_range(but < 3 ? 3 : but + 1, ~0U, 0);
+}
+
+void daemon_serves_memory(void)
+{
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 int daemon_fork(bool foreground)

@@ -12,6 +12,13 @@
  * negative errno: no child. */
 int daemon_fork(bool foreground) MUST_CHECK;
 
+/*
+ * Says to the kernel that this process is what others wait for when memory is short: it is not made
+ * to write back, or wait for, what only it can write (PR_SET_IO_FLUSHER). To be called before there
+ * are threads, which inherit it. Needs CAP_SYS_RESOURCE, and Linux 5.6; without, nothing happens.
+ */
+void daemon_serves_memory(void);
+
 /* The mount works: leaves the terminal, sends messages to syslog, lets the parent exit 0. In the
  * foreground it does nothing. */
 void daemon_ready(void);

@@ -46,6 +46,7 @@ static int run(int argc, char *argv[], struct options *o)
 		snprintf(errmsg, sizeof errmsg, "cannot go to the background: %s", strerror(-r));
 		return complain(errmsg, EXIT_FAILURE);
 	}
+	daemon_serves_memory();
 	if (session_run(o, daemon_ready, errmsg, sizeof errmsg) < 0)
 		return complain(errmsg, EXIT_FAILURE);
 	return EXIT_SUCCESS;
