@@ -9,8 +9,8 @@ from lib import *
 
 MIB = 1 << 20
 PAGE = 4096
-LIMIT = 128 * MIB
-SIZE = int(os.environ.get("RFS_PRESSURE_MIB", 256 if LONG else 96)) * MIB  # of each mapping
+LIMIT = 64 * MIB  # and what the daemon takes, if it is in it
+SIZE = (256 if LONG else 40) * MIB  # of each mapping
 STOP = T / "stop"
 ROUNDS = 4 if LONG else 1
 SEED = int(os.environ.get("RFS_SEED", time.time_ns() % 1000000))
@@ -149,7 +149,8 @@ def is_io_flusher(daemon):
 
 def run(with_daemon):
     """False: what is asked for is known to be impossible here."""
-    group = Cgroup(LIMIT * (4 if FACTOR > 1 else 1))  # a sanitizer's daemon needs more
+    daemons_share = (64 if FACTOR <= 1 else 512) * MIB  # a sanitizer's daemon needs more
+    group = Cgroup(LIMIT + daemons_share * with_daemon)
     daemon = Daemon("-o", "cache_size=16M")
     if with_daemon and group.waits_for_writeback() and not is_io_flusher(daemon):
         daemon.umount()
