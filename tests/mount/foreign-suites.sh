@@ -58,7 +58,7 @@ xfstests() {
 	local helper=/sbin/mount.fuse.recordfs-xfstests
 	cat >"$helper" <<-END
 		#!/bin/sh
-		exec "$(command -v recordfs)" "\$1" "\$2" -o "\$4,allow_other,dev,suid,subtype=recordfs-xfstests"
+		exec "$(command -v recordfs)" "\$1" "\$2" -o "allow_other,dev,suid,subtype=recordfs-xfstests,\$4"
 	END
 	chmod +x "$helper"
 	# It takes types of FUSE filesystems for others than "fuse", but for those that it knows.
