@@ -204,7 +204,8 @@ static void make_read(struct requests *r, struct asked *a)
 	append(a, &read, sizeof read);
 	a->room = read.size;
 	a->whole = list && read.offset == 0;
-	if (list && read.offset % 4 == 3) {
+	/* Where each was, past "." and "..". */
+	if (list && read.offset % 4 == 3 && r->cookie[0] > 2 && r->cookie[1] > 2) {
 		a->patch_at = offsetof(struct fuse_read_in, offset);
 		memcpy(a->patch, r->cookie, sizeof r->cookie);
 	}
