@@ -16,7 +16,7 @@ mount -t proc proc /proc
 
 # Where this system gets its packages from.
 mirror=$(find /etc/apt/sources.list /etc/apt/sources.list.d -type f -exec \
-	sed -nE 's/^(deb |URIs: *)(\[.*\] )?(https?:[^ ]*).*/\3/p' {} + 2>/dev/null | sed 1q) || true
+	sed -nE 's/^(deb |URIs: *)(\[.*\] )?(https?:[^ ]*\/debian\/?)( .*)?$/\3/p' {} + 2>/dev/null | sed 1q) || true
 mkdir debian
 debootstrap --variant=minbase bookworm "$T/debian" "${mirror:-http://deb.debian.org/debian}" \
 	>debootstrap.out 2>&1 || {
