@@ -4,7 +4,7 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-# What a build needs; a Debian package on top of it; the tests on top of both; those of --long.
+# What a build needs; a Debian package on top of it; the tests on top of both; those of --long and CI.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libfuse3-dev libseccomp-dev libsqlite3-dev libxxhash-dev
 	libarchive-dev fuse3)
 package_packages=(build-essential debhelper dpkg-dev fakeroot lintian)
