@@ -78,7 +78,7 @@ def work(worker, until, results):
 
 
 def main():
-    faulty = Daemon("-o", f"{spec()},cache_size={CACHE}M,cache_ttl=2", mnt=FAULTY)
+    faulty = Daemon("-o", f"{spec()},cache_size={CACHE}M,cache_ttl=3600", mnt=FAULTY)
     sound = Daemon("-o", f"cache_size={CACHE}M,cache_ttl=2", mnt=SOUND)
     windows, rng = Windows(), random.Random(SEED)
     workers = [Worker(f"w{i}", top, SOUND if top == FAULTY else FAULTY, {FAULTY: windows}, SEED + i)
