@@ -4,7 +4,7 @@
 # mount, df, du, stat, fuser and lsof say of it.
 # mount(8) looks for the program in the system's folders only, so the build's take the place of
 # /usr/local/bin in a mount namespace of our own.
-[ "${1-}" = inside ] || exec unshare -m --propagation private bash "$0" inside
+[ "${1-}" = inside ] || exec "$RFS_TOP/tests/mount/apart" -- bash "$0" inside
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need mount.fuse3 setpriv fuser lsof

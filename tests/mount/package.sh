@@ -6,7 +6,7 @@
 # timeout: 1800
 [ "${RFS_TIMEOUT_FACTOR:-1}" = 1 ] || exit 0 # builds without sanitizers whatever is tested
 [ "${1-}" = inside ] ||
-	exec unshare -m -p -f --kill-child --propagation private bash "$0" inside
+	exec "$RFS_TOP/tests/mount/apart" -p -f --kill-child -- bash "$0" inside
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need dpkg-deb dh lintian fakeroot unshare

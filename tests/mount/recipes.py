@@ -5,7 +5,7 @@ from session import *
 
 # mount(8) looks for programs in the system's folders: the build's take the place of /usr/local/bin, in
 # a mount namespace that ends with the shell.
-INSTALLED = ("unshare", "-m", "--propagation", "private", "sh", "-c",
+INSTALLED = (pathlib.Path(__file__).with_name("apart"), "--", "sh", "-c",
              'mount --bind "$RFS_BUILD/fs" /usr/local/bin && exec bash')
 
 done_something = False

@@ -8,7 +8,7 @@
 # shellcheck disable=SC2016
 [ "${RFS_TIMEOUT_FACTOR:-1}" = 1 ] && [ -n "${RFS_LONG-}${CI-}" ] || exit 0
 [ "${1-}" = inside ] ||
-	exec unshare -m -p -f --kill-child --propagation private bash "$0" inside
+	exec "$RFS_TOP/tests/mount/apart" -p -f --kill-child -- bash "$0" inside
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need debootstrap git

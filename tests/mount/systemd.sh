@@ -2,7 +2,7 @@
 # What systemd makes of us: the unit file says nothing that it does not understand, and what it would
 # run works as it says; a line of fstab becomes the mount unit that it means.
 # Without a systemd that runs; in a mount namespace of our own, for /usr/local/bin.
-[ "${1-}" = inside ] || exec unshare -m --propagation private bash "$0" inside
+[ "${1-}" = inside ] || exec "$RFS_TOP/tests/mount/apart" -- bash "$0" inside
 . "$RFS_TOP/tests/mount/lib.sh"
 need_root
 need systemd-analyze
