@@ -25,7 +25,7 @@ function __recordfs_mount_options
         cache_ttl=0 cache_ttl=1 cache_ttl=60 cache_ttl=300 \
         sync=always sync=standard sync=disabled \
         on_cache_error=eio on_cache_error=drop \
-        watch=0 watch=20 watch=100 watch=1000 max_size= \
+        watch=0 watch=20 watch=100 watch=1000 max_size= sandbox=on sandbox=off \
         fault=read: fault=write: fault=commit: fault=flush: fault=cache: fault=open: \
         ro rw nonempty allow_other allow_root auto_unmount max_read= fsname= subtype= \
         dev nodev suid nosuid exec noexec sync async dirsync noatime debug

@@ -36,4 +36,4 @@ complete -c recordfsctl -n 'test (__recordfsctl_words) -gt 1; and string match -
 complete -c recordfsctl -n 'test (__recordfsctl_words) -gt 1; and not __recordfsctl_sets' -F
 complete -c recordfsctl -n 'test (__recordfsctl_words) -gt 1; and not __recordfsctl_sets' \
     -a '(__recordfsctl_mounts)' -d 'Mount'
-complete -c recordfsctl -n __recordfsctl_sets -a 'cache_size= cache_ttl= sync=always sync=standard sync=disabled'
+complete -c recordfsctl -n __recordfsctl_sets -a 'cache_size= cache_ttl= sync=always sync=standard sync=disabled on_cache_error=eio on_cache_error=drop'
