@@ -262,6 +262,25 @@ void blocks_count(struct blocks *b, struct blocks_counts *ret)
 	}
 }
 
+/* A cursor is the number of a shard and a place in it. */
+size_t blocks_walk(
+	struct blocks *b, uint64_t *cursor, int64_t now, struct blocks_seen *ret, size_t max)
+{
+	uint64_t number = *cursor >> 32;
+	uint32_t place = (uint32_t)*cursor;
+	if (number >= b->n) {
+		*cursor = BLOCKS_WALK_END;
+		return 0;
+	}
+	struct shard_slot *slot = &b->slots[number];
+	lock_acquire(&slot->lock);
+	size_t n = shard_walk(&slot->shard, &place, now, ret, max);
+	lock_release(&slot->lock);
+	number += place == 0;
+	*cursor = number < b->n ? number << 32 | place : BLOCKS_WALK_END;
+	return n;
+}
+
 struct owner {
 	const struct blocks *blocks;
 	unsigned number;

@@ -92,6 +92,23 @@ void blocks_age(struct blocks *b, int64_t by) NONNULL(1);
  * nothing has changed. One call at a time. */
 int blocks_resize(struct blocks *b, uint64_t limit) MUST_CHECK NONNULL(1);
 
+/*
+ * What is in the cache, in pieces: at most `max` places are looked at, under one lock, and what is
+ * there is written to ret, which has room for `max`. Begin with *cursor = 0, and go on until it is
+ * BLOCKS_WALK_END. Returns how many were found, which may be none before the end. What stays in the
+ * cache for the whole walk is found once, unless it was moved meanwhile to save memory; any cursor
+ * is taken. Changes nothing, and no use is counted.
+ */
+#define BLOCKS_WALK_END UINT64_MAX
+struct blocks_seen {
+	uint64_t ino;
+	int64_t ttl_left; /* nanoseconds; 0: past its TTL */
+	uint32_t bytes;	  /* with what is needed to keep it, but for tables */
+	bool data;	  /* false: the inode's attributes */
+};
+size_t blocks_walk(struct blocks *b, uint64_t *cursor, int64_t now, struct blocks_seen *ret,
+	size_t max) NONNULL(1, 2, 4) MUST_CHECK;
+
 void blocks_count(struct blocks *b, struct blocks_counts *ret) NONNULL(1, 2);
 
 /* Checks every invariant (blocks.c has the table). NULL: all hold; else the one that does not. */

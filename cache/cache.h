@@ -82,6 +82,11 @@ int cache_set(struct store *s, const struct cache_settings *to) MUST_CHECK NONNU
 void cache_forget(struct store *s, uint64_t ino) NONNULL(1);
 void cache_forget_all(struct store *s) NONNULL(1);
 
+/* What is cached, in pieces: blocks_walk() (cache/blocks.h) by the clock of the TTLs. */
+struct blocks_seen;
+size_t cache_walk(struct store *s, uint64_t *cursor, struct blocks_seen *ret, size_t max) MUST_CHECK
+	NONNULL(1, 2, 3);
+
 /*
  * Warming: reads blocks as store_read() does, and has them stay as what is used often does. Room is
  * made for them by evicting others, but never what was warmed in the same session. When there is no

@@ -71,6 +71,13 @@ void shard_age(struct shard *s, int64_t by) NONNULL(1);
  * was set up with another limit. */
 void shard_become(struct shard *s, struct shard *fresh) NONNULL(1, 2);
 
+/* shard_walk.c */
+
+/* Writes what is at the next places after *place (0: the first), `max` of them at most, to ret, and
+ * returns how many there were; *place is where to go on, 0: nowhere. */
+size_t shard_walk(const struct shard *s, uint32_t *place, int64_t now, struct blocks_seen *ret,
+	size_t max) NONNULL(1, 2, 4) MUST_CHECK;
+
 /* shard_check.c */
 
 /* Is (ino, index) to be in the shard that is checked? */

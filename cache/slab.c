@@ -167,6 +167,19 @@ void slab_free(struct slab *s, uint32_t handle)
 		s->spare = c;
 }
 
+uint32_t slab_next(const struct slab *s, uint32_t handle)
+{
+	uint32_t number = handle >> s->shift, n = (handle & ((1u << s->shift) - 1)) + 1;
+	for (; number < s->n_chunks; number++, n = 0) {
+		const struct slab_chunk *c = s->chunks[number];
+		if (n < header_objects(s))
+			n = header_objects(s);
+		if (c && n < c->fresh)
+			return number << s->shift | n;
+	}
+	return 0;
+}
+
 bool slab_sparse(const struct slab *s)
 {
 	uint32_t in_use = s->in_use - (s->spare != NULL), objects = 1u << s->shift;

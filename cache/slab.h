@@ -47,6 +47,11 @@ static inline void *slab_at(const struct slab *s, uint32_t handle)
 	return (unsigned char *)s->chunks[handle >> s->shift] + (size_t)number * s->size;
 }
 
+/* For a walk over all objects: the handle after `handle` (0: the first one) that an object has or
+ * has had since its chunk was mapped; 0: there is none. Takes any number, also one that is no
+ * handle any more. */
+uint32_t slab_next(const struct slab *s, uint32_t handle) MUST_CHECK NONNULL(1);
+
 /*
  * Where few objects are spread over many chunks, they keep all of these. So their owner may move
  * them: slab_sparse() says whether fewer than half of the chunks would do, and slab_drain() names

@@ -76,6 +76,12 @@ void cache_forget_all(struct store *s)
 	cache_drop_all(cache_of(s));
 }
 
+size_t cache_walk(struct store *s, uint64_t *cursor, struct blocks_seen *ret, size_t max)
+{
+	struct cache *c = cache_of(s);
+	return blocks_walk(c->blocks, cursor, cache_now(c), ret, max);
+}
+
 uint16_t cache_warm_begin(struct store *s)
 {
 	struct cache *c = cache_of(s);

@@ -155,6 +155,11 @@ void stack_forget_all(struct store *store)
 	cache_forget_all(store);
 }
 
+size_t stack_walk(struct store *store, uint64_t *cursor, struct blocks_seen *ret, size_t max)
+{
+	return cache_walk(store, cursor, ret, max);
+}
+
 int stack_warm(struct store *store, uint64_t ino, uint64_t first, uint32_t count, uint16_t session,
 	struct stack_warmed *ret)
 {

@@ -32,6 +32,11 @@ int stack_set(struct store *store, const struct options *o) MUST_CHECK NONNULL(1
 void stack_forget(struct store *store, uint64_t ino) NONNULL(1);
 void stack_forget_all(struct store *store) NONNULL(1);
 
+/* What is cached, in pieces: cache_walk(). */
+struct blocks_seen;
+size_t stack_walk(struct store *store, uint64_t *cursor, struct blocks_seen *ret,
+	size_t max) MUST_CHECK NONNULL(1, 2, 3);
+
 /* Fills the cache: cache_warm(). A session of 0 begins one. */
 struct stack_warmed {
 	uint16_t session;
