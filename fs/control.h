@@ -100,11 +100,67 @@ struct recordfs_errors {
 	struct recordfs_error error[RECORDFS_ERRORS];
 };
 
+/* What the mount has done lately: counters as in recordfs_stats, every ten seconds for an hour.
+ * They are asked for from the `first` on, then from first + n on, until there are no more (n == 0).
+ */
+#define RECORDFS_SAMPLES 120
+struct recordfs_sample {
+	int64_t at;	   /* nanoseconds since the mount was made */
+	uint64_t requests; /* of any kind */
+	uint64_t read_requests;
+	uint64_t write_requests;
+	uint64_t hits;
+	uint64_t misses; /* also of what was past its TTL */
+	uint64_t commits;
+	uint64_t changes; /* that were committed */
+	uint64_t flushes;
+	uint64_t failures; /* of the store, of checksums, of updates of the cache */
+	uint64_t cache_bytes;
+	uint64_t dropped; /* blocks, to make room or because they changed */
+};
+struct recordfs_history {
+	uint32_t version; /* RECORDFS_CONTROL_VERSION */
+	uint32_t n;
+	uint64_t first; /* in; out: it is higher when older ones are not kept any more */
+	struct recordfs_sample sample[RECORDFS_SAMPLES];
+};
+
+/* What is cached, and for how long still: some of it with each call, from cursor 0 on until it is
+ * RECORDFS_CACHED_END. An inode may come in several calls, and twice in one. */
+#define RECORDFS_CACHED_MAX 980
+#define RECORDFS_CACHED_END UINT64_MAX
+#define RECORDFS_TTL_BUCKETS 40
+struct recordfs_cached_inode {
+	uint64_t ino;
+	uint32_t blocks; /* of data */
+	uint32_t bytes;	 /* of memory, also of attributes */
+};
+struct recordfs_cached {
+	uint32_t version;
+	uint32_t n;
+	uint64_t cursor; /* in, out */
+	int64_t step;	 /* in: nanoseconds, not 0 */
+	/* Of the blocks of this call: [0] past their TTL; [i] those with up to i steps left; [of
+	 * the last] any that have more than those before it */
+	uint64_t ttl[RECORDFS_TTL_BUCKETS];
+	struct recordfs_cached_inode inode[RECORDFS_CACHED_MAX];
+};
+
+/* Where a record is now. */
+struct recordfs_path {
+	uint64_t ino;	 /* in */
+	char path[4096]; /* out: from the root of the store; "": it has none, or one that is longer
+			  */
+};
+
 #define RECORDFS_IOC_TYPE 'r' /* of all of them */
 #define RECORDFS_IOC_STATS _IOR(RECORDFS_IOC_TYPE, 0x51, struct recordfs_stats)
 #define RECORDFS_IOC_INFO _IOWR(RECORDFS_IOC_TYPE, 0x52, struct recordfs_info)
 #define RECORDFS_IOC_HISTOGRAMS _IOWR(RECORDFS_IOC_TYPE, 0x58, struct recordfs_histograms)
 #define RECORDFS_IOC_ERRORS _IOR(RECORDFS_IOC_TYPE, 0x59, struct recordfs_errors)
+#define RECORDFS_IOC_HISTORY _IOWR(RECORDFS_IOC_TYPE, 0x5a, struct recordfs_history)
+#define RECORDFS_IOC_CACHED _IOWR(RECORDFS_IOC_TYPE, 0x5b, struct recordfs_cached)
+#define RECORDFS_IOC_PATH _IOWR(RECORDFS_IOC_TYPE, 0x5c, struct recordfs_path)
 
 /* Drops all that is cached of the inodes named, or of all there are, in the daemon and in the
  * kernel: blocks, pages, attributes and, where the kernel can, entries. Done when it returns. */

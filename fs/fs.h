@@ -31,6 +31,7 @@ struct fs {
 	struct room *room;
 	struct meter *meter;	  /* of the store below the cache */
 	struct latency *latency;  /* of requests */
+	struct past *past;	  /* what was counted lately; NULL: nobody asks */
 	int64_t mounted;	  /* when it was, by the monotonic clock */
 	struct settings settings; /* what may have changed of the options since */
 	struct fuse_session *se;

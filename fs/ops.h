@@ -71,6 +71,11 @@ void op_ioctl_stats(fuse_req_t req);
 void op_ioctl_histograms(fuse_req_t req, const void *in, size_t in_size);
 void op_ioctl_errors(fuse_req_t req);
 
+/* ops_cached.c: the same */
+void op_ioctl_history(fuse_req_t req, const void *in, size_t in_size);
+void op_ioctl_cached(fuse_req_t req, const void *in, size_t in_size);
+void op_ioctl_path(fuse_req_t req, const void *in, size_t in_size);
+
 /* ops_ioctl.c */
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
 	unsigned flags, const void *in, size_t in_size, size_t out_size);

@@ -99,6 +99,12 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 		op_ioctl_histograms(req, in, in_size);
 	else if (cmd == RECORDFS_IOC_ERRORS && out_size >= sizeof(struct recordfs_errors))
 		op_ioctl_errors(req);
+	else if (cmd == RECORDFS_IOC_HISTORY && out_size >= sizeof(struct recordfs_history))
+		op_ioctl_history(req, in, in_size);
+	else if (cmd == RECORDFS_IOC_CACHED && out_size >= sizeof(struct recordfs_cached))
+		op_ioctl_cached(req, in, in_size);
+	else if (cmd == RECORDFS_IOC_PATH && out_size >= sizeof(struct recordfs_path))
+		op_ioctl_path(req, in, in_size);
 	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
 		reply_info(req, ino, in, in_size);
 	else if (!control_change(req, ino, cmd, in, in_size))

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "loop.h"
 #include "ops.h"
+#include "past.h"
 #include "readahead.h"
 #include "reply.h"
 #include "sandbox.h"
@@ -321,6 +322,8 @@ static int make_counters(struct session *s)
 	s->fs.mounted = clock_monotonic();
 	s->fs.latency = calloc(1, sizeof *s->fs.latency);
 	int r = s->fs.latency ? meter_new(&s->fs.meter) : -ENOMEM;
+	if (r == 0)
+		r = past_new(&s->fs.past);
 	return r < 0 ? fail(s, r, "cannot start: %s", strerror(-r)) : 0;
 }
 
@@ -426,6 +429,7 @@ static void stop(struct session *s)
 	s->fs.gather = gather_free(s->fs.gather);
 	s->fs.renames = renames_free(s->fs.renames);
 	s->fs.inodes = inodes_free(s->fs.inodes);
+	s->fs.past = past_free(s->fs.past);
 	s->fs.meter = meter_free(s->fs.meter);
 	free(s->fs.latency);
 	s->fs.latency = NULL;

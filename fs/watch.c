@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "past.h"
 #include "reply.h"
 
 #include <errno.h>
@@ -374,6 +375,8 @@ static void *run(void *arg)
 		(void)look(w);
 		end_tick(w);
 		sweep(w);
+		if (w->fs->past)
+			past_tick(w->fs);
 	}
 	return NULL;
 }

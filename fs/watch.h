@@ -23,7 +23,8 @@
  * it goes on, and says so once a minute at most.
  *
  * It also looks for orphans that nobody uses any more, those of mounts that died: when it knows
- * that there may be some, after a second, then less and less often.
+ * that there may be some, after a second, then less and less often. And, since it ticks, it keeps
+ * the mount's history (past.h).
  */
 #pragma once
 

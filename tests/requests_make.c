@@ -269,7 +269,8 @@ static void make_data(struct requests *r, struct asked *a)
 static void make_ioctl(struct requests *r, struct asked *a)
 {
 	static const uint32_t known[] = {RECORDFS_IOC_STATS, RECORDFS_IOC_INFO,
-		RECORDFS_IOC_HISTOGRAMS, RECORDFS_IOC_ERRORS, 0x5401 /* TCGETS */, FS_IOC_GETFLAGS,
+		RECORDFS_IOC_HISTOGRAMS, RECORDFS_IOC_ERRORS, RECORDFS_IOC_HISTORY,
+		RECORDFS_IOC_CACHED, RECORDFS_IOC_PATH, 0x5401 /* TCGETS */, FS_IOC_GETFLAGS,
 		FIOCLEX, 0, UINT32_MAX};
 	static unsigned char data[1 << 14];
 	struct requests_input *in = &r->in;
