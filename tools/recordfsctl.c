@@ -18,6 +18,10 @@ static const struct command {
 		"  --watch[=SECONDS]  what happens every second, or as often, until interrupted: "
 		"one\n"
 		"                     screen on a terminal, lines elsewhere\n"},
+	{"report", ctl_report, "MOUNTPOINT",
+		"The same as a page in HTML on standard output, with the last hour, what is "
+		"cached\n"
+		"by directory, and how long it stays: recordfsctl report DIR > report.html\n"},
 	{"info", ctl_info, "[--blocks] FILE...",
 		"How files on a mount are stored and cached: blocks, holes, checksums, TTL left.\n"
 		"  --blocks           a line for each block, not for each range of like blocks\n"},

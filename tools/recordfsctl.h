@@ -13,6 +13,7 @@ enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
 /* The commands; argv[0] is the command's name. They return the exit status. */
 int ctl_stats(int argc, char **argv) MUST_CHECK;
+int ctl_report(int argc, char **argv) MUST_CHECK;
 int ctl_info(int argc, char **argv) MUST_CHECK;
 int ctl_check(int argc, char **argv) MUST_CHECK;
 int ctl_backup(int argc, char **argv) MUST_CHECK;

@@ -10,7 +10,7 @@ page() { sed -E 's/(Fl|Op|\|) -/\1 --/g' "$docs/$1"; }
 
 same "$(long_options "$(recordfs --help)")" "$(long_options "$(page recordfs.1)")" 'recordfs'
 help=$(recordfsctl --help)
-for command in stats info check backup export import; do
+for command in stats report info check backup export import; do
 	help+=$(recordfsctl "$command" --help)
 	grep -q "^\.Cm $command\$" "$docs/recordfsctl.1" || fail "no $command in the manual"
 done
