@@ -37,7 +37,7 @@ done
 recordfs "$STORE" "$MNT"
 fusermount3 -u "$MNT"
 for pragma in application_id user_version; do
-	value=$(sqlite3 "$STORE" "PRAGMA $pragma")
+	value=$(sqlite3 -cmd '.timeout 60000' "$STORE" "PRAGMA $pragma") # the daemon may be ending
 	[ $pragma = user_version ] || value=$(printf '0x%x' "$value")
 	grep -A 1 -F "$pragma" "$docs/recordfs-store.5" | grep -qw "$value" || fail "$pragma is $value"
 done
@@ -45,7 +45,7 @@ sed -n '/^\.Sh EXAMPLES/,/^\.Ed/p' "$docs/recordfs-store.5" | grep -v '^\.' >exa
 {
 	echo "INSERT INTO records(path, type) VALUES('/archive', 'directory');"
 	cat examples.sql
-} | sqlite3 -bail "$STORE" >examples.out
+} | sqlite3 -cmd '.timeout 60000' -bail "$STORE" >examples.out
 same /archive/43.json "$(cat examples.out)" 'what the examples print'
 for table in store inode dentry block hole xattr orphan mount changelog; do
 	grep -q "^\.It Sy $table\|, Sy $table" "$docs/recordfs-store.5" || fail "no table $table"
