@@ -73,8 +73,9 @@ struct chart {
 	chart_text_fn *text;
 	bool binary;		  /* the scale ends at a power of two, else at a round number */
 	double least_top;	  /* the scale goes as high at least */
-	unsigned n;		  /* points */
-	double ago[CHART_POINTS]; /* seconds; falling */
+	double since;		  /* seconds ago, where the first point's time begins */
+	unsigned n;		  /* points, each of the time since the one before */
+	double ago[CHART_POINTS]; /* where it ends; falling */
 	unsigned n_series;
 	struct {
 		const char *name;

@@ -35,7 +35,7 @@ static double top_of(const struct chart *c)
 
 static double x_of(const struct chart *c, double ago)
 {
-	double span = c->ago[0] > 0 ? c->ago[0] : 1;
+	double span = c->since > 0 ? c->since : 1;
 	return LEFT + (WIDTH - LEFT - RIGHT) * (1 - ago / span);
 }
 
@@ -67,13 +67,13 @@ static void print_axes(FILE *out, const struct chart *c, double top)
 			LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, c->text(value, text));
 	}
 	for (int i = 0; i <= 2; i++) {
-		double ago = c->ago[0] * (2 - i) / 2;
+		double ago = c->since * (2 - i) / 2;
 		fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
 			x_of(c, ago), HEIGHT - 4, anchors[i], ago_text(ago, text));
 	}
 }
 
-/* Interrupted where there is no value; a value alone is a short line. */
+/* Interrupted where there is no value; after that, and at the begin, level for the first one. */
 static void print_line(FILE *out, const struct chart *c, unsigned s, double top)
 {
 	const double *y = c->series[s].y;
@@ -86,7 +86,7 @@ static void print_line(FILE *out, const struct chart *c, unsigned s, double top)
 		}
 		if (!open)
 			fprintf(out, "<polyline class=\"s%u\" points=\"%.1f,%.1f ", s,
-				x_of(c, c->ago[i]) - 1, y_of(y[i], top));
+				x_of(c, i ? c->ago[i - 1] : c->since), y_of(y[i], top));
 		fprintf(out, "%.1f,%.1f ", x_of(c, c->ago[i]), y_of(y[i], top));
 		open = true;
 	}
@@ -98,9 +98,8 @@ static void print_strips(FILE *out, const struct chart *c)
 {
 	char text[NUMBER_SIZE];
 	for (unsigned i = 0; i < c->n; i++) {
-		double x = x_of(c, c->ago[i]);
-		double left = i ? (x_of(c, c->ago[i - 1]) + x) / 2 : LEFT;
-		double right = i + 1 < c->n ? (x_of(c, c->ago[i + 1]) + x) / 2 : WIDTH - RIGHT;
+		double left = x_of(c, i ? c->ago[i - 1] : c->since);
+		double right = x_of(c, c->ago[i]);
 		fprintf(out,
 			"<rect class=\"hit\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\">"
 			"<title>%s",

@@ -52,10 +52,10 @@ static const char style[] =
 	".s2{stroke:var(--c);stroke-dasharray:2 3}\n"
 	".hit{fill:transparent}.hit:hover{fill:var(--soft);fill-opacity:.18}\n"
 	".key{font-size:13px;color:var(--soft);margin:0 0 2px}.key i{display:inline-block;"
-	"width:20px;border-top:3px solid;margin:0 6px 4px 0}"
+	"width:20px;border:0 solid;border-top-width:3px;margin:0 6px 4px 0}"
 	".key span{margin-right:14px;white-space:nowrap}\n"
-	".k0{border-color:var(--a)}.k1{border-color:var(--b);border-style:dashed}"
-	".k2{border-color:var(--c);border-style:dotted}\n"
+	".key .k0{border-color:var(--a)}.key .k1{border-color:var(--b);border-style:dashed}"
+	".key .k2{border-color:var(--c);border-style:dotted}\n"
 	".f0{fill:var(--a)}.f2{fill:var(--soft)}\n"
 	"details{margin-top:8px}summary{cursor:pointer;color:var(--soft)}\n";
 

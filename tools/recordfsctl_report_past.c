@@ -145,6 +145,7 @@ static void print_picture(FILE *out, const struct past *p, const struct picture 
 		.text = from->text,
 		.binary = from->binary,
 		.least_top = from->least_top};
+	c.since = (double)(now - p->sample[0].at) / 1e9;
 	for (unsigned s = 0; s < CHART_SERIES && from->series[s].value; s++)
 		c.series[c.n_series++].name = from->series[s].name;
 	for (unsigned i = 0; i + 1 < p->n; i += step) {
