@@ -42,6 +42,18 @@ static void close_inherited(unsigned but)
 	(void)close_range(but < 3 ? 3 : but + 1, ~0U, 0);
 }
 
+int daemon_standard_fds(void)
+{
+	int fd;
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 void daemon_serves_memory(void)
 {
 	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);

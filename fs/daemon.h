@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+/* Opens what its starter has closed of the standard descriptors, so that nothing else gets their
+ * numbers, into which is written then as if it were they. A negative errno. */
+int daemon_standard_fds(void) MUST_CHECK;
+
 /* Forks, unless `foreground`, and returns in the child. In the parent it does not return. A
  * negative errno: no child. */
 int daemon_fork(bool foreground) MUST_CHECK;

@@ -75,6 +75,8 @@ static void set_up_malloc(void)
 int main(int argc, char *argv[])
 {
 	struct options o = {0};
+	if (daemon_standard_fds() < 0)
+		return EXIT_FAILURE; /* there may be nowhere to say so */
 	set_up_malloc();
 	log_start();
 	int status = run(argc, argv, &o);

@@ -184,10 +184,26 @@ static int check_writable(struct check *c, const char *store)
 	return r == 0 ? check_beside(c, store, "-shm") : r;
 }
 
-/* The absolute path of a store that does not exist yet: its directory must. */
-static int absolute_new(struct check *c, char **ret)
+/* Where a symbolic link that leads to nothing leads; 0: `path` is no link. */
+static int link_target(const char *path, char **ret)
 {
-	const char *path = c->o->store;
+	char target[PATH_MAX];
+	ssize_t n = readlink(path, target, sizeof target - 1);
+	if (n < 0)
+		return errno == EINVAL || errno == ENOENT ? 0 : -errno;
+	target[n] = '\0';
+	char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	int r = target[0] == '/' ? asprintf(ret, "%s", target)
+				 : asprintf(ret, "%s/%s", dirname(copy), target);
+	free(copy);
+	return r < 0 ? -ENOMEM : 1;
+}
+
+/* The absolute path of a store that does not exist yet: its directory must. */
+static int absolute_new(struct check *c, const char *path, char **ret)
+{
 	char *copy = strdup(path);
 	char *copy2 = strdup(path);
 	char *dir = copy ? realpath(dirname(copy), NULL) : NULL;
@@ -202,6 +218,21 @@ static int absolute_new(struct check *c, char **ret)
 	free(copy);
 	free(copy2);
 	free(dir);
+	return r;
+}
+
+/* As open(2) makes a file where a symbolic link leads. Loops have been told of already. */
+static int resolve_new(struct check *c, char **ret)
+{
+	char *path = strdup(c->o->store), *next = NULL;
+	int r = path ? 1 : -ENOMEM;
+	while (r > 0 && (r = link_target(path, &next)) > 0) {
+		free(path);
+		path = next;
+	}
+	r = r < 0 ? refuse(c, r, "store '%s': %s", c->o->store, strerror(-r))
+		  : absolute_new(c, path, ret);
+	free(path);
 	return r;
 }
 
@@ -227,7 +258,7 @@ static int check_store(struct check *c)
 			return r;
 		}
 	} else if (errno == ENOENT && !c->o->readonly) {
-		int r = absolute_new(c, &absolute);
+		int r = resolve_new(c, &absolute);
 		if (r < 0)
 			return r;
 	} else {

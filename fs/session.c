@@ -225,6 +225,7 @@ static void block_signals(struct session *s)
 	sigaddset(&s->signals, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: the write fails, and that is F2 */
 }
 
 static void wait_for_end(struct session *s)

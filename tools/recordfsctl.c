@@ -2,6 +2,7 @@
 
 #include "recordfsctl.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE is told as a failed write */
 	int status = run(argc, argv);
 	/* A full disk behind standard output is a failure as well. */
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -51,6 +51,7 @@
 
 #include "trust.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -111,9 +112,22 @@ static sqlite3_file *below(sqlite3_file *f)
 	return file_of(f)->below;
 }
 
+/* A limit that the system sets is as good as a full disk; SQLite knows only ENOSPC as one. */
+static int xwrite_below(sqlite3_file *below, const void *from, int n, sqlite3_int64 at)
+{
+	int rc = below->pMethods->xWrite(below, from, n, at);
+	int error = 0;
+	if (rc == SQLITE_IOERR_WRITE &&
+		below->pMethods->xFileControl(below, SQLITE_FCNTL_LAST_ERRNO, &error) ==
+			SQLITE_OK &&
+		(error == EFBIG || error == EDQUOT))
+		return SQLITE_FULL;
+	return rc;
+}
+
 static int write_below(struct file *f, const void *from, int n, sqlite3_int64 at)
 {
-	int rc = f->below->pMethods->xWrite(f->below, from, n, at);
+	int rc = xwrite_below(f->below, from, n, at);
 	if (rc != SQLITE_OK)
 		f->error = rc;
 	return rc;
@@ -227,7 +241,7 @@ static int x_write(sqlite3_file *file, const void *from, int n, sqlite3_int64 at
 	struct file *f = file_of(file);
 	if (f->gathers && f->other && f->other->writing)
 		return write_log(f, from, n, at);
-	return below(file)->pMethods->xWrite(below(file), from, n, at);
+	return xwrite_below(below(file), from, n, at);
 }
 
 static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
