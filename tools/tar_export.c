@@ -60,7 +60,7 @@ struct exporter {
 	size_t n_levels, levels_size;
 	struct slice *slice;
 	uint64_t bytes;
-	int failure;	 /* of x->write */
+	int failure;	 /* of x->write; negative once it has failed */
 	bool incomplete; /* nothing more is written: what is not complete must not look so */
 	char *why;
 	size_t why_size;
@@ -248,7 +248,8 @@ static int set_extents(struct exporter *x, const struct store_attr *a)
 
 static int put(struct exporter *x, const void *data, size_t len)
 {
-	return archive_write_data(x->a, data, len) == (la_ssize_t)len ? 0 : archive_failed(x);
+	la_ssize_t n = archive_write_data(x->a, data, len);
+	return n == (la_ssize_t)len && x->failure == 0 ? 0 : archive_failed(x);
 }
 
 static int put_zeros(struct exporter *x, uint64_t len)
@@ -321,7 +322,7 @@ static int put_entry(struct exporter *x, const struct store_attr *a)
 {
 	int r = archive_write_header(x->a, x->entry);
 	/* A warning is about what no reader needs: names that are not UTF-8 are marked so. */
-	if (r < ARCHIVE_WARN)
+	if (r < ARCHIVE_WARN || x->failure < 0)
 		return archive_failed(x);
 	if (!S_ISREG(a->mode) || archive_entry_hardlink(x->entry))
 		return 0;
@@ -427,15 +428,15 @@ static int find(struct exporter *x, const char *path, struct store_attr *ret)
 	return failed(x, r, NULL);
 }
 
+/* Never fails as far as libarchive knows, which leaks the state of an archive that is broken off:
+ * it closes it in order, and whoever calls it looks at `failure`. */
 static la_ssize_t write_some(struct archive *a, void *arg, const void *data, size_t len)
 {
+	(void)a;
 	struct exporter *x = arg;
-	if (x->incomplete) /* libarchive closes it in order; archive_write_fail() would leak */
-		return (la_ssize_t)len;
-	x->failure = x->x->write(x->x->arg, data, len);
-	if (x->failure < 0)
-		archive_set_error(a, -x->failure, "cannot write the archive");
-	return x->failure < 0 ? -1 : (la_ssize_t)len;
+	if (!x->incomplete && x->failure == 0)
+		x->failure = x->x->write(x->x->arg, data, len);
+	return (la_ssize_t)len;
 }
 
 static int begin(struct exporter *x)
@@ -488,7 +489,7 @@ int tar_export(const struct tar_export *cfg, const char *path, char *why, size_t
 		r = descend(&x, a.ino);
 	while (r == 0 && x.n_levels > 0)
 		r = go_through(&x);
-	if (r == 0 && archive_write_close(x.a) != ARCHIVE_OK)
+	if (r == 0 && (archive_write_close(x.a) != ARCHIVE_OK || x.failure < 0))
 		r = archive_failed(&x);
 	x.incomplete = r < 0;
 	end(&x);
