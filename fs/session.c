@@ -254,6 +254,7 @@ static int mount_there(void *arg, char *said)
 {
 	struct session *s = arg;
 	int fd = -EINVAL;
+	atomic_store(&collecting, true); /* this process has one of its own */
 	struct fuse_session *se = new_fuse_session(s);
 	if (se && fuse_session_mount(se, s->options->mountpoint) < 0)
 		fd = -EIO;

@@ -53,6 +53,12 @@ refused 'a directory as the store' "$T/full" "$MNT"
 refused 'a store inside its own mountpoint' "$MNT/store.db" "$MNT"
 refused 'the same in the foreground' -f "$STORE" "$T/absent"
 
+# What the kernel has against it is in the one line as well
+if [ "$(id -u)" -eq 0 ]; then
+	refused 'an option that the kernel refuses' "$STORE" "$MNT" -o rootcontext=nonsense
+	grep -q 'cannot mount .*: Invalid argument$' refused.out || fail "$(cat refused.out)"
+fi
+
 # In the background: exit status 0 means mounted, and standard output is not held open
 same '' "$(recordfs "$STORE" "$MNT" 2>&1)"
 is_mounted || fail 'exit status 0, and not mounted'
