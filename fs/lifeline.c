@@ -186,7 +186,8 @@ static bool serve(struct life *l)
 }
 
 /* SIGUSR1 says that the daemon's main thread has ended; other signals, as of a terminal to all of
- * its processes, are for the daemon, and stay blocked. */
+ * its processes, are for the daemon, and stay blocked. SIGKILL cannot be: so what is sent to the
+ * process group of whoever has mounted shall not come here, as it does not to the daemon. */
 static bool set_up(pid_t daemon, int fd)
 {
 	sigset_t all, death;
@@ -197,6 +198,7 @@ static bool set_up(pid_t daemon, int fd)
 	if (prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0 || getppid() != daemon)
 		return false;
 	(void)prctl(PR_SET_NAME, "recordfs-life");
+	(void)setsid();
 	/* Out of the way of both. */
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, SIGNALS + 1);
 	int signals = signalfd(-1, &death, SFD_CLOEXEC);

@@ -45,6 +45,7 @@ assert confined() > before, "no thread was started"
 [beside] = [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
 same("recordfs-life", status(beside)["Name"].strip())
 same("0", status(beside)["NoNewPrivs"])
+same(beside, os.getsid(beside), "a session of its own: it is not killed with a process group")
 for fd in os.listdir(f"/proc/{beside}/fd"):
     target = os.readlink(f"/proc/{beside}/fd/{fd}")
     assert "store.db" not in target and "/dev/fuse" not in target, target
