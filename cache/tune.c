@@ -6,7 +6,9 @@
  *   - a commit: so the level is looked at when a batch is committed, and an empty job in the queue
  *     is over only after the batch before it;
  *   - a fill, with the old TTL: so every token that was taken with it is made not to hold, and what
- *     was put before that is aged.
+ *     was put before that is aged;
+ *   - a write, with the old TTL: it looks at the TTL again when it has put its blocks, and drops
+ *     them.
  */
 #include "internal.h"
 

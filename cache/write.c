@@ -246,7 +246,13 @@ static int update_data(struct cache *c, const struct update *u, int64_t now)
 	const struct store_attr *attr = change_touched(change, change->write.ino);
 	if (!attr)
 		return -EIO; /* not told of the file: the cache cannot know what is true */
-	return put_written(c, &change->write, now, cache_ttl(c, attr));
+	const struct change_write *w = &change->write;
+	const struct guard_range written = bytes_of(w->ino, w->offset, w->len);
+	int64_t ttl = cache_ttl(c, attr);
+	int r = put_written(c, w, now, ttl);
+	if (cache_ttl(c, attr) < ttl) /* perhaps put after what was there was aged: tune.c */
+		drop(c, &written);
+	return r;
 }
 
 /* Row F5 of the table: committed, but the cache could not be told. */
