@@ -278,8 +278,10 @@ int lifeline_mount(struct lifeline *l, int *ret_fd, char said[LIFELINE_SAID_MAX]
 	int fd;
 	int r = ask_it(l, ASK_MOUNT, &a, &fd);
 	memcpy(said, a.said, LIFELINE_SAID_MAX);
-	if (r == 0 && fd < 0)
+	if (r == 0 && fd < 0) { /* lost on the way, and the mount is dead without it */
+		IGNORE(lifeline_unmount(l));
 		r = -EMFILE;
+	}
 	if (r == 0)
 		*ret_fd = fd;
 	return r;

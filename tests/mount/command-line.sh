@@ -76,6 +76,14 @@ recordfs -s store.db mnt -o noatime,max_size=1G,cache_size=1048576,fsname=mine,d
 same works "$(cat mnt/f)"
 same mine "$(findmnt -n -o SOURCE "$MNT")"
 fusermount3 -u mnt
+
+# With too few files that it may open: it says so, and leaves no mount, at whatever file that was
+for ((n = 8; n < 64; n++)); do
+	if (ulimit -n "$n" && exec timeout 60 recordfs "$STORE" "$MNT" >few.out 2>&1); then break; fi
+	if is_mounted; then fail "a mount is left, with $n files: $(cat few.out)"; fi
+done
+fusermount3 -u "$MNT"
+
 mount_store -d
 same works "$(cat mnt/f)"
 umount_store
