@@ -36,6 +36,8 @@ static void parses_what_the_manual_shows(void **state)
 		"read:delay=0",
 		"read:EIO+write:ENOSPC:every=2+commit:delay=5:file=/tmp/x",
 		"commit:EWOULDBLOCK",
+		"commit:EDEADLOCK+commit:ENOTSUP+commit:EOPNOTSUPP",
+		"write:ENOBUFS+open:ENOEXEC+read:ENOTBLK+flush:ESPIPE+cache:ECHILD",
 		"commit:EIO:every=18446744073709551609",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -57,6 +59,8 @@ static void says_what_is_wrong_and_where(void **state)
 		{"read:", 5},
 		{"read:EOI", 5},
 		{"read:eio", 5},
+		{"read:EI", 5},
+		{"read:EIOX", 5},
 		{"read:5", 5},
 		{"read:delay", 5},
 		{"read:delay=", 5},

@@ -49,26 +49,17 @@ static const struct {
 	{"open", FAULT_OPEN},
 };
 
-/* clang-format off */
-#define ERRORS(X) \
-	X(E2BIG) X(EACCES) X(EAGAIN) X(EBADF) X(EBADMSG) X(EBUSY) X(ECONNABORTED) \
-	X(ECONNREFUSED) X(ECONNRESET) X(EDEADLK) X(EDQUOT) X(EEXIST) X(EFAULT) X(EFBIG) \
-	X(EHOSTUNREACH) X(EILSEQ) X(EINTR) X(EINVAL) X(EIO) X(EISDIR) X(ELOOP) \
-	X(EMEDIUMTYPE) X(EMFILE) X(EMLINK) X(EMSGSIZE) X(ENAMETOOLONG) X(ENETDOWN) \
-	X(ENETUNREACH) X(ENFILE) X(ENODATA) X(ENODEV) X(ENOENT) X(ENOLCK) X(ENOLINK) \
-	X(ENOMEDIUM) X(ENOMEM) X(ENOSPC) X(ENOSYS) X(ENOTCONN) X(ENOTDIR) X(ENOTEMPTY) \
-	X(ENOTSUP) X(ENXIO) X(EOPNOTSUPP) X(EOVERFLOW) X(EPERM) X(EPIPE) X(EPROTO) \
-	X(ERANGE) X(EREMOTEIO) X(EROFS) X(ESTALE) X(ETIMEDOUT) X(ETXTBSY) X(EUCLEAN) \
-	X(EWOULDBLOCK) X(EXDEV)
-/* clang-format on */
-
-#define X(name) #name,
-static const char *const error_names[] = {ERRORS(X)};
-#undef X
-
-#define X(name) name,
-static const int error_numbers[] = {ERRORS(X)};
-#undef X
+/* As errno(3) has them: strerrorname_np(3) knows one name of each number. */
+static const struct {
+	const char *name;
+	int error;
+} aliases[] = {
+	{"EDEADLOCK", EDEADLOCK},
+	{"ENOTSUP", ENOTSUP},
+	{"EOPNOTSUPP", EOPNOTSUPP},
+	{"EWOULDBLOCK", EWOULDBLOCK},
+};
+#define ERRNO_MAX 4095 /* the kernel's */
 
 static bool is(struct part p, const char *word)
 {
@@ -130,13 +121,16 @@ static int parse_error(struct rule *r, struct part p)
 
 	if (value_of(p, "delay", &value))
 		return parse_number(value, 0, FAULT_DELAY_MAX, &r->delay);
-	for (size_t i = 0; i < ARRAY_LEN(error_names); i++) {
-		if (is(p, error_names[i])) {
-			r->error = -error_numbers[i];
-			return 0;
-		}
+	for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
+		if (is(p, aliases[i].name))
+			r->error = -aliases[i].error;
 	}
-	return -EINVAL;
+	for (int e = 1; e <= ERRNO_MAX; e++) {
+		const char *name = strerrorname_np(e);
+		if (name && is(p, name))
+			r->error = -e;
+	}
+	return r->error != 0 ? 0 : -EINVAL;
 }
 
 /* The daemon changes its directory later, so a relative path is made absolute now. */
