@@ -236,6 +236,24 @@ static int resolve_new(struct check *c, char **ret)
 	return r;
 }
 
+/* SQLite takes a file of such a name for a part of the database that is named like the rest of it:
+ * it would remove it, or write into it. */
+static int check_name(struct check *c, const char *store)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+	const char *name = strrchr(store, '/') + 1;
+	size_t len = strlen(name);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		size_t n = strlen(suffixes[i]);
+		if (len > n && strcmp(name + len - n, suffixes[i]) == 0)
+			return refuse(c, -EINVAL,
+				"store '%s' has the name of a part of '%.*s', with which SQLite "
+				"would confuse it: name it otherwise",
+				store, (int)(strlen(store) - n), store);
+	}
+	return 0;
+}
+
 static int check_store(struct check *c)
 {
 	const char *path = c->o->store;
@@ -266,7 +284,8 @@ static int check_store(struct check *c)
 	}
 	free(c->o->store);
 	c->o->store = absolute;
-	return check_owners(c, absolute);
+	int r = check_name(c, absolute);
+	return r == 0 ? check_owners(c, absolute) : r;
 }
 
 static bool is_inside(const char *path, const char *dir)

@@ -220,6 +220,7 @@ static int remove_folder(void **state)
 {
 	options_fini(&o);
 	unlink("file");
+	unlink("link");
 	rmdir("mnt/below");
 	rmdir("mnt");
 	return chdir("/") == 0 && rmdir(*state) == 0 ? 0 : -1;
@@ -244,6 +245,7 @@ static void paths_become_absolute(void **state)
 	FILE *f = fopen("file", "w");
 	assert_non_null(f);
 	fclose(f);
+	assert_int_equal(check("./-wal mnt"), 0);
 	assert_int_equal(check("./mnt/../file ./mnt/"), 0);
 	snprintf(want, sizeof want, "%s/file", (char *)*state);
 	assert_string_equal(o.store, want);
@@ -265,7 +267,12 @@ static void impossible_paths_are_refused(void **state)
 		{"new/ mnt", -EISDIR},
 		{"new mnt -o ro", -ENOENT},
 		{"/dev/null mnt", -EINVAL},
+		{"s.db-wal mnt", -EINVAL},
+		{"s.db-shm mnt", -EINVAL},
+		{"s.db-journal mnt", -EINVAL},
+		{"link mnt", -EINVAL},
 	};
+	assert_int_equal(symlink("s.db-wal", "link"), 0);
 	assert_int_equal(mkdir("mnt/below", 0700), 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(check(bad[i].args), bad[i].error);
