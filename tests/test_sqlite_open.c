@@ -193,6 +193,35 @@ static void test_other_journal_mode(void **state)
 	store_file_open(f);
 }
 
+/* There would be nothing to see of it. */
+static void test_no_root(void **state)
+{
+	struct store_file *f = *state;
+	store_file_close(f);
+	store_file_sql(f, "UPDATE inode SET mode = (mode & 4095) | 32768 WHERE ino = 1");
+	assert_int_equal(store_file_try_open(f, false), -EIO);
+	assert_non_null(strstr(f->why, "root directory"));
+	store_file_sql(f, "DELETE FROM inode WHERE ino = 1");
+	assert_int_equal(store_file_try_open(f, true), -EIO);
+	assert_non_null(strstr(f->why, "root directory"));
+}
+
+/* Nothing is wrong with it. */
+static void test_locked_by_another(void **state)
+{
+	struct store_file *f = *state;
+	sqlite3 *db = NULL;
+	store_file_close(f);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	f->busy_timeout_ms = 1;
+	assert_int_equal(store_file_try_open(f, false), -EBUSY);
+	assert_non_null(strstr(f->why, "another program"));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	f->busy_timeout_ms = 10000;
+	assert_int_equal(store_file_try_open(f, false), 0);
+}
+
 /* A limit below one page is a limit. */
 static void test_tiny_limit(void **state)
 {
@@ -239,6 +268,8 @@ int main(void)
 		TEST(test_log_that_cannot_be_read),
 		TEST(test_trigger_in_disguise),
 		TEST(test_other_journal_mode),
+		TEST(test_no_root),
+		TEST(test_locked_by_another),
 		TEST(test_tiny_limit),
 		TEST(test_log_without_its_store),
 	};

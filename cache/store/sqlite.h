@@ -49,7 +49,8 @@ void sqlite_store_prepare(void);
  * one line what is wrong with which file and what to do, and the file is untouched.
  *   -EPROTO   not a store: another application's database, not a database at all
  *   -EPROTONOSUPPORT   a store of a newer format, or of an older one and readonly
- *   -EBUSY    a store of an older format that is mounted
+ *   -EBUSY    a store of an older format that is mounted; or somebody's transaction has lasted
+ *             longer than the timeout
  *   -ENOENT, -EACCES, -EROFS, -EISDIR, -ENOSPC, -EIO, -ENOMEM
  */
 int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char *why,

@@ -1,5 +1,6 @@
 /* Opening and closing a SQLite store, and the table of its functions. */
 
+#include "cause.h"
 #include "sqlite_internal.h"
 
 #include <errno.h>
@@ -252,6 +253,17 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 	return r == 0 ? sq_run(s->writer, WRITER_CACHE) : r;
 }
 
+/* Without it there is nothing to mount. What else is damaged is told by whoever comes across it. */
+static int verify_root(struct sqlite_store *s, char *why, size_t why_size)
+{
+	struct sq_inode root;
+	int r = sq_dir_load(s->writer, STORE_ROOT_INO, &root);
+	if (r == 0)
+		return 0;
+	snprintf(why, why_size, "%s: its root directory cannot be read", s->path);
+	return -EIO;
+}
+
 /* Any client may have set another journal mode while nobody had it open, and a copy made with
  * VACUUM INTO always has. */
 static int use_log(struct sqlite_store *s, char *why, size_t why_size)
@@ -352,6 +364,8 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 		sq_slack_use(path);
 	if (r == 0)
 		r = open_writer(s, why, why_size);
+	if (r == 0 && !s->snapshot)
+		r = verify_root(s, why, why_size);
 	if (r == 0) {
 		s->max_pages = cfg->max_size / s->page_size;
 		if (cfg->max_size && !s->max_pages)
@@ -361,6 +375,13 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 		r = use_log(s, why, why_size);
 	if (r == 0)
 		r = start(s);
+	if (r == -EIO && !why[0] && (store_cause().code & 0xff) == SQLITE_BUSY) {
+		snprintf(why, why_size,
+			"%s: another program keeps it locked; try again when that has ended its "
+			"transaction",
+			path);
+		r = -EBUSY;
+	}
 	if (r == 0)
 		*ret = &s->store;
 	else
@@ -372,6 +393,7 @@ int sqlite_store_open(
 	const struct sqlite_config *cfg, struct store **ret, char *why, size_t why_size)
 {
 	why[0] = '\0';
+	store_cause_clear();
 	char *path = absolute_path(cfg->path);
 	int made =
 		path ? find_or_make(path, cfg->readonly || cfg->snapshot, why, why_size) : -ENOMEM;

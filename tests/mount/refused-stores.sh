@@ -19,6 +19,7 @@ cp "$STORE" stores/newer && sqlite3 stores/newer 'PRAGMA user_version = 4242'
 cp "$STORE" stores/altered && sqlite3 stores/altered 'DROP TABLE xattr'
 cp "$STORE" stores/stranger &&
 	sqlite3 stores/stranger 'CREATE TRIGGER t AFTER INSERT ON block BEGIN DELETE FROM inode; END'
+cp "$STORE" stores/rootless && sqlite3 stores/rootless 'DELETE FROM inode WHERE ino = 1'
 cp "$STORE" stores/cut && truncate -s 5000 stores/cut
 
 # fingerprint: names, sizes, times and contents of all of them. A reader in WAL mode may leave empty
@@ -46,6 +47,13 @@ refuse timeout 60 recordfs stores/fifo "$MNT"
 refuse timeout 60 recordfs /dev/null "$MNT"
 refuse timeout 60 recordfsctl check stores/absent
 [ ! -e stores/absent ]
+
+# What has the name of another store's log
+for suffix in -wal -shm -journal; do
+	refuse timeout 60 recordfs "stores/z.db$suffix" "$MNT"
+	one_line refused.out
+	[ ! -e "stores/z.db$suffix" ]
+done
 
 # An empty file becomes a store
 : >stores/empty
