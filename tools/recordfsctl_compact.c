@@ -185,7 +185,7 @@ int ctl_compact(int argc, char **argv)
 	if (argc - optind != 1)
 		return misused("compact: name one STORE or MOUNTPOINT");
 	struct target t;
-	if (target_find(argv[optind], &t) < 0)
+	if (target_find_writable(argv[optind], &t) < 0)
 		return FAILED;
 	int status = compact(t.store, quiet);
 	target_free(&t);

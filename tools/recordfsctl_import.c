@@ -125,7 +125,7 @@ static int find_target(
 		t->store = strdup(argument);
 		if (!t->store)
 			return -1;
-	} else if (target_find(argument, t) < 0) {
+	} else if (target_find_writable(argument, t) < 0) {
 		return -1;
 	}
 	*ret_path = where ? target_path(t, where) : strdup(t->mounted ? t->below : "/");

@@ -137,9 +137,60 @@ static int run_statement(sqlite3_stmt *st, enum form form, bool header)
 	return ferror(stdout) ? SQLITE_DONE : rc;
 }
 
-/* A message of SQLite's, in one line. */
-static int refused(sqlite3 *db, int rc)
+/* What may be given a value: it ends with the connection, or is an argument of a question. */
+static bool is_harmless_pragma(const char *name)
 {
+	static const char *const harmless[] = {"analysis_limit", "automatic_index", "busy_timeout",
+		"cache_size", "cache_spill", "case_sensitive_like", "foreign_key_check",
+		"foreign_key_list", "hard_heap_limit", "incremental_vacuum", "index_info",
+		"index_list", "index_xinfo", "integrity_check", "quick_check", "recursive_triggers",
+		"reverse_unordered_selects", "soft_heap_limit", "table_info", "table_list",
+		"table_xinfo", "temp_store", "threads", "wal_checkpoint"};
+	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		if (sqlite3_stricmp(name, harmless[i]) == 0)
+			return true;
+	return false;
+}
+
+/* sqlite3_set_authorizer(): the schema of the store and its settings stay as they are, or nobody
+ * would take it for a store any more. Temporary tables, triggers, views are the client's own. */
+static int authorize(void *arg, int action, const char *first, const char *second,
+	const char *database, const char *trigger)
+{
+	(void)arg;
+	(void)trigger;
+	switch (action) {
+	case SQLITE_CREATE_INDEX:
+	case SQLITE_CREATE_TABLE:
+	case SQLITE_CREATE_TRIGGER:
+	case SQLITE_CREATE_VIEW:
+	case SQLITE_CREATE_VTABLE:
+	case SQLITE_DROP_INDEX:
+	case SQLITE_DROP_TABLE:
+	case SQLITE_DROP_TRIGGER:
+	case SQLITE_DROP_VIEW:
+	case SQLITE_DROP_VTABLE:
+	case SQLITE_ANALYZE: /* makes tables */
+		return database && sqlite3_stricmp(database, "main") != 0 ? SQLITE_OK : SQLITE_DENY;
+	case SQLITE_ALTER_TABLE:
+		return sqlite3_stricmp(first, "main") != 0 ? SQLITE_OK : SQLITE_DENY;
+	case SQLITE_PRAGMA:
+		if (sqlite3_stricmp(first, "optimize") == 0)
+			return SQLITE_DENY;
+		return !second || is_harmless_pragma(first) ? SQLITE_OK : SQLITE_DENY;
+	default:
+		return SQLITE_OK;
+	}
+}
+
+/* A message of SQLite's, in one line. */
+static int refused(sqlite3 *db, int rc, const struct target *t)
+{
+	if ((rc & 0xff) == SQLITE_READONLY && t->readonly)
+		return target_is_readonly(t);
+	if ((rc & 0xff) == SQLITE_AUTH)
+		return complain("sql: a store's schema and settings cannot be changed (but CREATE"
+				" TEMP TABLE works); what can is in recordfsctl(1), sql");
 	if (rc == SQLITE_INTERRUPT)
 		return complain("sql: interrupted; what was not committed is undone");
 	if ((rc & 0xff) == SQLITE_BUSY)
@@ -152,14 +203,15 @@ static int refused(sqlite3 *db, int rc)
 	return complain("sql: %s", line);
 }
 
-static int run_all(sqlite3 *db, const char *query, enum form form, bool header)
+static int run_all(
+	sqlite3 *db, const struct target *t, const char *query, enum form form, bool header)
 {
 	while (*query) {
 		sqlite3_stmt *st = NULL;
 		int rc = sqlite3_prepare_v2(db, query, -1, &st, &query);
 		if (rc == SQLITE_OK && st)
 			rc = run_statement(st, form, header);
-		int status = rc == SQLITE_OK || rc == SQLITE_DONE ? DONE : refused(db, rc);
+		int status = rc == SQLITE_OK || rc == SQLITE_DONE ? DONE : refused(db, rc, t);
 		sqlite3_finalize(st);
 		if (status != DONE)
 			return status;
@@ -169,16 +221,18 @@ static int run_all(sqlite3 *db, const char *query, enum form form, bool header)
 	return DONE;
 }
 
-static int sql(const char *store, const char *query, enum form form, bool header, bool readonly)
+static int sql(
+	const struct target *t, const char *query, enum form form, bool header, bool readonly)
 {
 	sqlite3 *db = NULL;
 	char why[SQLITE_CLIENT_WHY];
 	struct progress p; /* for its signals alone */
-	if (sqlite_client_open(store, readonly, &db, why, sizeof why) < 0)
+	if (sqlite_client_open(t->store, readonly || t->readonly, &db, why, sizeof why) < 0)
 		return complain("%s", why);
 	progress_begin(&p, "running", PROGRESS_COUNT, true);
 	sqlite3_progress_handler(db, STEPS, stop_if_interrupted, NULL);
-	int status = run_all(db, query, form, header);
+	sqlite3_set_authorizer(db, authorize, NULL);
+	int status = run_all(db, t, query, form, header);
 	sqlite3_progress_handler(db, 0, NULL, NULL);
 	progress_end(&p);
 	sqlite3_close(db);
@@ -218,7 +272,7 @@ int ctl_sql(int argc, char **argv)
 	struct target t;
 	if (target_find(argv[optind], &t) < 0)
 		return FAILED;
-	int status = sql(t.store, argv[optind + 1], form, header || form == CSV, readonly);
+	int status = sql(&t, argv[optind + 1], form, header || form == CSV, readonly);
 	target_free(&t);
 	return status;
 }

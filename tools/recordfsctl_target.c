@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* The directory above `path`, an absolute one, by cutting it; false: it is the root of all. */
@@ -49,9 +50,11 @@ static const char *strip_root(const char *root, const char *path)
 static int find_mounted(const char *argument, struct target *t)
 {
 	struct recordfs_stats s = {0};
+	struct statvfs fs;
 	int fd = open_on_mount(argument);
 	if (fd < 0)
 		return -1;
+	t->readonly = fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY);
 	int r = ask_mount(fd, argument, RECORDFS_IOC_STATS, &s);
 	close(fd); /* an open file would be in the way of umount */
 	if (r < 0)
@@ -90,6 +93,22 @@ int target_find(const char *argument, struct target *ret)
 	else
 		target_free(&t);
 	return r;
+}
+
+int target_is_readonly(const struct target *t)
+{
+	return complain("%s: mounted read-only; name the store itself: %s", t->name, t->store);
+}
+
+int target_find_writable(const char *argument, struct target *ret)
+{
+	if (target_find(argument, ret) < 0)
+		return -1;
+	if (!ret->readonly)
+		return 0;
+	(void)target_is_readonly(ret);
+	target_free(ret);
+	return -1;
 }
 
 int target_find_mount(const char *argument, struct target *ret)

@@ -14,6 +14,7 @@ struct target {
 	const char *name; /* the argument, for messages */
 	char *store;	  /* path of the database file; it is there, and is a recordfs store */
 	bool mounted;	  /* the argument was a directory on a mount, and so: */
+	bool readonly;	  /* that mount is read-only (-o ro) */
 	char *root;	  /* the mount's root directory, absolute, without symlinks; else NULL */
 	char *below;	  /* the argument as the view shows it: "/", "/product"; else NULL */
 };
@@ -26,6 +27,11 @@ int target_find(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 
 
 /* The same for MOUNTPOINT: any directory or file on a mount, whose store is not looked at. */
 int target_find_mount(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
+
+/* target_find() of what is to be changed; a mount that is read-only is refused. */
+int target_find_writable(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
+/* The complaint about a target that is `readonly`; returns FAILED. */
+int target_is_readonly(const struct target *t) NONNULL(1);
 void target_free(struct target *t) NONNULL(1);
 
 /*

@@ -92,8 +92,32 @@ ctl("sql", MNT, status=2)
 (T / "other").write_text("no store")
 ctl("sql", T / "other", "SELECT 1", status=1)
 
+# the schema and the settings stay; what is temporary is the client's own
+for statement in ("CREATE TABLE foo(a)", "DROP TABLE xattr", "CREATE VIEW v AS SELECT 1", "DROP VIEW records",
+                  "CREATE INDEX i ON inode(size)", "ALTER TABLE inode RENAME TO node", "ANALYZE", "DROP TRIGGER records_insert",
+                  "CREATE TRIGGER t AFTER INSERT ON inode BEGIN SELECT 1; END", "PRAGMA user_version = 7",
+                  "PRAGMA application_id(7)", "PRAGMA journal_mode = DELETE", "PRAGMA auto_vacuum = 0",
+                  "PRAGMA main.user_version = 7", "PRAGMA query_only = OFF", "PRAGMA optimize",
+                  "CREATE VIRTUAL TABLE main.f USING fts5(a)"):
+    assert "settings cannot be changed" in ctl("sql", MNT, statement, status=1), statement
+same(b"2\n", ctl("sql", MNT, "CREATE TEMP TABLE foo(a); INSERT INTO foo VALUES(2); CREATE INDEX temp.i ON foo(a);"
+                 "SELECT a FROM foo; DROP TABLE foo; PRAGMA cache_size = 100"), "temporary tables")
+same(b"ok\n", ctl("sql", MNT, "PRAGMA quick_check(1)"), "a pragma that asks")
+ctl("sql", MNT, "SELECT count(*) FROM records; PRAGMA page_count; PRAGMA table_info(inode)")
+
+# a mount that is read-only changes nothing, whatever the file allows
+daemon.umount()
+daemon = Daemon("-o", "ro")
+before = STORE.read_bytes()
+archive = subprocess.run(["recordfsctl", "export", STORE], capture_output=True, check=True).stdout
+for args in ("sql", MNT, "DELETE FROM records WHERE path = '/new'"), ("compact", MNT), ("import", MNT):
+    assert f"mounted read-only; name the store itself: {STORE}" in ctl(*args, status=1, input=archive), args
+same(b"1\n", ctl("sql", MNT, "SELECT count(*) FROM records WHERE path = '/new'"), "reading")
+same(before, STORE.read_bytes(), "the store")
+
 # a schema that is not ours runs nothing
 daemon.umount()
+ctl("sql", STORE, "SELECT 1")  # takes away the files of the log, which a mount that only reads leaves
 copy = T / "copy.db"
 copy.write_bytes(STORE.read_bytes())
 db = sqlite3.connect(copy)
