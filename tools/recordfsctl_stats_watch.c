@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,22 +16,24 @@
 
 static volatile sig_atomic_t stopped;
 
+/* Again every second: one that comes just before write(2) would not end it, if nobody reads. */
 static void on_signal(int number)
 {
 	(void)number;
 	stopped = 1;
+	alarm(1);
 }
 
 static void catch_signals(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
 	struct sigaction action = {.sa_handler = on_signal};
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		sigaction(numbers[i], &action, NULL);
 }
 
-/* Or until a signal comes: it is blocked all the time but here, so none is missed. */
+/* Or until a signal comes: it is blocked but here, where none is missed, and while we print. */
 static void sleep_seconds(double seconds)
 {
 	struct timespec t = {.tv_sec = (time_t)seconds};
@@ -40,14 +43,25 @@ static void sleep_seconds(double seconds)
 	(void)!pselect(0, NULL, NULL, NULL, &t, &none);
 }
 
-static void block_signals(void)
+/* With SIG_BLOCK or SIG_UNBLOCK, those that end it. */
+static void mask_signals(int how)
 {
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaddset(&set, SIGALRM);
+	sigprocmask(how, &set, NULL);
+}
+
+/* What the stream has. A reader who has stalled does not get the rest of it after a signal. */
+static void flush_output(void)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || !stopped)
+		return;
+	__fpurge(stdout);
+	clearerr(stdout);
 }
 
 struct interval {
@@ -208,18 +222,21 @@ static bool print_screen(const struct interval *i, const char *path)
 static bool watch(const char *path, double interval, bool terminal, struct snapshot *old,
 	struct snapshot *new)
 {
-	while (!ferror(stdout)) {
-		fflush(stdout);
-		sleep_seconds(interval);
-		if (stopped)
-			return true;
-		if (snapshot_take(path, new) < 0)
-			return false;
+	bool printed = true;
+	while (printed && (stopped || !ferror(stdout))) {
+		flush_output();
+		mask_signals(SIG_BLOCK);
+		if (!stopped)
+			sleep_seconds(interval);
+		int r = stopped ? 0 : snapshot_take(path, new);
+		mask_signals(SIG_UNBLOCK);
+		if (stopped || r < 0)
+			return r == 0;
 		struct interval i = {old, new, new->at - old->at};
-		if (!terminal)
+		if (terminal)
+			printed = print_screen(&i, path);
+		else
 			print_line(&i);
-		else if (!print_screen(&i, path))
-			return false;
 		struct snapshot *last = old;
 		old = new;
 		new = last;
@@ -233,7 +250,6 @@ int stats_watch(const char *path, double interval)
 	bool terminal = isatty(STDOUT_FILENO);
 	if (snapshot_take(path, &kept[0]) < 0)
 		return FAILED;
-	block_signals();
 	catch_signals();
 	if (terminal)
 		fputs(CUT_LINES CLEAR_ALL, stdout);
@@ -242,5 +258,6 @@ int stats_watch(const char *path, double interval)
 	bool good = watch(path, interval, terminal, &kept[0], &kept[1]);
 	if (terminal)
 		fputs(WRAP_LINES, stdout);
+	flush_output();
 	return good ? DONE : FAILED;
 }

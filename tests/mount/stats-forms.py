@@ -1,5 +1,6 @@
 """What `stats` measures is so: each request is counted once, in its operation, for as long as it took;
 and each form of the output says it."""
+import fcntl
 import pty
 import re
 import select
@@ -156,6 +157,17 @@ assert b"healthy" in screen and b"write" in screen and b"p99" in screen
 frames = screen.split(b"\033[H")[2:-1]
 assert all(1 < frame.count(b"\n") < 24 and frame.endswith(b"\033[J") for frame in frames), frames
 
+# A reader who has stalled does not keep it from ending.
+for number in (signal.SIGTERM, signal.SIGINT):
+    unread, full = os.pipe()
+    fcntl.fcntl(full, fcntl.F_SETPIPE_SZ, 4096)
+    watch = subprocess.Popen(["recordfsctl", "stats", "--watch=0.01", ODD], stdout=full)
+    poll("a full pipe", lambda: not select.select([], [full], [], 0)[1])
+    time.sleep(0.1)  # into write(2), most often
+    watch.send_signal(number)
+    same(0, watch.wait(60), f"exit status after signal {number}, with nobody reading")
+    os.close(unread)
+    os.close(full)
 for wrong in (["--watch=x"], ["--watch", "0"], ["--json", "--prometheus"], ["--json", "--watch"]):
     same(2, subprocess.run(["recordfsctl", "stats", *wrong, ODD], capture_output=True).returncode, wrong)
 daemon.umount()
