@@ -16,6 +16,10 @@ deb=$(echo "$T"/out/recordfs_*.deb)
 version=$(recordfs --version | sed -n 's/^recordfs //p')
 same "$version" "$(dpkg-deb -f "$deb" Version)"
 
+dpkg-deb -x "$deb" unpacked
+"$RFS_TOP/tools/check-links" unpacked/usr/share/doc/recordfs
+rm -r unpacked
+
 mkdir memory system
 mount -t tmpfs tmpfs memory
 mkdir memory/upper memory/work
