@@ -10,9 +10,12 @@ page() { sed -E 's/(Fl|Op|\|) -/\1 --/g' "$docs/$1"; }
 
 same "$(long_options "$(recordfs --help)")" "$(long_options "$(page recordfs.1)")" 'recordfs'
 help=$(recordfsctl --help)
-for command in stats report info check backup export import; do
+commands=$(sed -n 's/^recordfsctl \([a-z]*\) .*/\1/p' <<<"$help")
+[ "$(wc -w <<<"$commands")" -ge 13 ]
+for command in $commands; do
 	help+=$(recordfsctl "$command" --help)
 	grep -q "^\.Cm $command\$" "$docs/recordfsctl.1" || fail "no $command in the manual"
+	grep -q "^| .*\`${command}[\` ]" "$RFS_TOP/README.md" || fail "no $command in README.md"
 done
 same "$(long_options "$help")" "$(long_options "$(page recordfsctl.1)")" 'recordfsctl'
 
