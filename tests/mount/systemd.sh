@@ -11,6 +11,11 @@ mount --bind "$RFS_BUILD/fs" /usr/local/bin
 unit=$RFS_BUILD/tools/install/recordfs@.service
 cp "$unit" "$T/recordfs@shop.service"
 same '' "$(systemd-analyze verify --man=no "$T/recordfs@shop.service" 2>&1)" 'systemd-analyze verify'
+# Each capability that recordfs(1) speaks of
+grep -oE 'CAP_[A-Z_]+' "$RFS_TOP/docs/recordfs.1" >capabilities
+while read -r capability; do
+	grep -qE "^CapabilityBoundingSet=.*\\<$capability\\>" "$unit" || fail "no $capability"
+done <capabilities
 # What would keep the mount in a view that the service has for itself
 if grep -E '^(Protect|Private|ReadOnlyPaths|ReadWritePaths|InaccessiblePaths|TemporaryFileSystem|Bind|Root|MountFlags|DynamicUser)' \
 	"$unit"; then
