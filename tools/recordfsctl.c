@@ -65,10 +65,13 @@ static const struct command {
 		"mounted and written to. The copy is verified before it gets its name.\n"
 		"  -q, --quiet        no progress, no summary\n"
 		"  --rate=SIZE        bytes a second at most (K, M, G, T)\n"},
-	{"export", ctl_export, "[--quiet] [--output=FILE] STORE|MOUNTPOINT [PATH]",
+	{"export", ctl_export, "[--keep-going] [--quiet] [--output=FILE] STORE|MOUNTPOINT [PATH]",
 		"Writes a record or a tree, or all of a store, as a tar stream to standard "
 		"output,\n"
 		"as it is at one moment; also while it is mounted and written to.\n"
+		"  -k, --keep-going   leave out what cannot be read, tell of it, and end with "
+		"exit\n"
+		"                     status 1\n"
 		"  -o, --output=FILE  into a new file instead\n"
 		"  -q, --quiet        no progress on standard error\n"},
 	{"import", ctl_import, "[OPTION...] STORE|MOUNTPOINT [PATH]",

@@ -1,4 +1,4 @@
-/* recordfsctl export [--quiet] [-o FILE] STORE|MOUNTPOINT [PATH] */
+/* recordfsctl export [--keep-going] [--quiet] [-o FILE] STORE|MOUNTPOINT [PATH] */
 
 #include "cache/store/sqlite.h"
 #include "recordfsctl.h"
@@ -19,8 +19,14 @@
 
 struct work {
 	int fd;
-	uint64_t total; /* bytes of the store; 0: only a part of it is exported */
+	uint64_t total;	   /* bytes of the store; 0: only a part of it is exported */
+	uint64_t left_out; /* records that could not be read */
 	struct progress progress;
+};
+
+struct options {
+	const char *file;
+	bool keep_going, quiet;
 };
 
 static int write_all(void *arg, const void *data, size_t len)
@@ -54,6 +60,14 @@ static void say_skipped(void *arg, const char *path, const char *reason)
 	fprintf(stderr, ": left out: %s\n", reason);
 }
 
+static void say_unreadable(void *arg, const char *path, int error)
+{
+	struct work *w = arg;
+	w->left_out++;
+	say_skipped(arg, path,
+		error == -EBADMSG ? "a block of it is damaged" : "it cannot be read whole");
+}
+
 /* As one line, whatever names are in it. */
 static int complain_of(const char *why)
 {
@@ -63,7 +77,8 @@ static int complain_of(const char *why)
 	return FAILED;
 }
 
-static int export_store(const char *store, const char *path, int fd, bool quiet)
+static int export_store(
+	const char *store, const char *path, int fd, const struct options *o, uint64_t *left_out)
 {
 	struct sqlite_config cfg = {
 		.path = store, .snapshot = true, .busy_timeout_ms = BUSY_TIMEOUT_MS};
@@ -79,22 +94,26 @@ static int export_store(const char *store, const char *path, int fd, bool quiet)
 		.write = write_all,
 		.progress = show_progress,
 		.skipped = say_skipped,
+		.unreadable = o->keep_going ? say_unreadable : NULL,
 		.arg = &w};
-	progress_begin(&w.progress, "exporting", PROGRESS_BYTES, quiet);
+	progress_begin(&w.progress, "exporting", PROGRESS_BYTES, o->quiet);
 	int r = tar_export(&x, path, why, sizeof why);
 	progress_end(&w.progress);
 	s->ops->close(s);
+	*left_out = w.left_out;
 	return r < 0 ? complain_of(why) : DONE;
 }
 
 /* To a file that is not there yet, and is not there if it fails. */
-static int export_to_file(const char *store, const char *path, const char *file, bool quiet)
+static int export_to_file(
+	const char *store, const char *path, const struct options *o, uint64_t *left_out)
 {
+	const char *file = o->file;
 	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
 	if (fd < 0)
 		return complain("%s: %s%s", file, strerror(errno),
 			errno == EEXIST ? "; name another file, or move it away" : "");
-	int status = export_store(store, path, fd, quiet);
+	int status = export_store(store, path, fd, o, left_out);
 	if (status == DONE && fsync(fd) < 0 && errno != EINVAL)
 		status = complain("%s: %s", file, strerror(errno));
 	if (close(fd) < 0 && status == DONE)
@@ -104,19 +123,24 @@ static int export_to_file(const char *store, const char *path, const char *file,
 	return status;
 }
 
-static int export(const char *argument, const char *where, const char *file, bool quiet)
+static int export(const char *argument, const char *where, const struct options *o)
 {
 	struct target t;
-	if (!file && isatty(STDOUT_FILENO))
+	if (!o->file && isatty(STDOUT_FILENO))
 		return misused("export: standard output is a terminal; redirect it, or -o FILE");
 	if (target_find(argument, &t) < 0)
 		return FAILED;
 	int status = FAILED;
+	uint64_t left_out = 0;
+	char n[NUMBER_SIZE];
 	char *path = where ? target_path(&t, where) : strdup(t.mounted ? t.below : "/");
-	if (path && file)
-		status = export_to_file(t.store, path, file, quiet);
+	if (path && o->file)
+		status = export_to_file(t.store, path, o, &left_out);
 	else if (path)
-		status = export_store(t.store, path, STDOUT_FILENO, quiet);
+		status = export_store(t.store, path, STDOUT_FILENO, o, &left_out);
+	if (status == DONE && left_out)
+		status = complain("%s %s left out, see above; the archive has all the others",
+			number(left_out, n), left_out == 1 ? "record was" : "records were");
 	free(path);
 	target_free(&t);
 	return status;
@@ -126,20 +150,22 @@ int ctl_export(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'},
+		{"keep-going", no_argument, NULL, 'k'},
 		{"output", required_argument, NULL, 'o'},
 		{"quiet", no_argument, NULL, 'q'},
 		{0},
 	};
-	const char *file = NULL;
-	bool quiet = false;
+	struct options o = {0};
 	int option;
-	while ((option = getopt_long(argc, argv, "ho:q", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "hko:q", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("export");
 		if (option == 'q')
-			quiet = true;
+			o.quiet = true;
+		else if (option == 'k')
+			o.keep_going = true;
 		else if (option == 'o')
-			file = optarg;
+			o.file = optarg;
 		else
 			return misused_option();
 	}
@@ -148,5 +174,5 @@ int ctl_export(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* told as a failed write */
 	/* Names that are UTF-8 are written as such, others are marked as bytes. */
 	setlocale(LC_CTYPE, "C.UTF-8");
-	return export(argv[optind], argv[optind + 1], file, quiet);
+	return export(argv[optind], argv[optind + 1], &o);
 }

@@ -1,5 +1,6 @@
 #include "tar_export.h"
 #include "tar_acl.h"
+#include "tar_export_internal.h"
 #include "tar_links.h"
 
 #include <archive.h>
@@ -8,15 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-#define SECOND 1000000000LL
 /* Bytes of the longest path: a damaged store may have directories that lie in themselves. */
 #define PATH_BYTES_MAX (1u << 20)
 /* Entries of a directory that are read at a time. */
 #define SLICE 64
-/* Blocks that are read at a time. */
-#define READ_BLOCKS 256u
 /* Zeros are handed over for a hole in such pieces; libarchive only counts them. */
 #define HOLE_PIECE ((size_t)1 << 20)
 /* Extents of a file that are told of; what follows the last is exported as data. */
@@ -171,35 +168,6 @@ static int add_xattrs(struct exporter *x, uint64_t ino)
 	return r;
 }
 
-/* Floor, for times before 1970. */
-static void split_time(int64_t ns, time_t *ret_s, long *ret_ns)
-{
-	int64_t s = ns / SECOND - (ns % SECOND < 0);
-	*ret_s = (time_t)s;
-	*ret_ns = (long)(ns - s * SECOND);
-}
-
-static void set_stat(struct exporter *x, const struct store_attr *a)
-{
-	struct archive_entry *e = x->entry;
-	time_t s;
-	long ns;
-	archive_entry_clear(e);
-	archive_entry_copy_pathname(e, x->path_len ? x->path + 1 : "./");
-	archive_entry_set_mode(e, (mode_t)a->mode);
-	archive_entry_set_uid(e, a->uid);
-	archive_entry_set_gid(e, a->gid);
-	archive_entry_set_size(e, S_ISREG(a->mode) ? (int64_t)a->size : 0);
-	split_time(a->mtime, &s, &ns);
-	archive_entry_set_mtime(e, s, ns);
-	split_time(a->atime, &s, &ns);
-	archive_entry_set_atime(e, s, s || ns ? ns : 1); /* 0 would be taken for none */
-	if (S_ISCHR(a->mode) || S_ISBLK(a->mode)) {	 /* as the kernel encodes it */
-		archive_entry_set_rdevmajor(e, (a->rdev & 0xfff00) >> 8);
-		archive_entry_set_rdevminor(e, (a->rdev & 0xff) | ((a->rdev >> 12) & 0xfff00));
-	}
-}
-
 static int set_target(struct exporter *x, const struct store_attr *a)
 {
 	char target[STORE_TARGET_MAX + 1];
@@ -285,6 +253,24 @@ static int put_span(struct exporter *x, uint64_t size, uint64_t *at)
 	return r;
 }
 
+static int damaged(struct exporter *x)
+{
+	snprintf(x->why, x->why_size,
+		"%s: a block of it is damaged; write it anew or delete it, or export with"
+		" --keep-going",
+		x->path);
+	return -EBADMSG;
+}
+
+/* Is the record to be left out, for this errno? */
+static bool leave_out(struct exporter *x, int r)
+{
+	if ((r != -EBADMSG && r != -EIO) || !x->x->unreadable)
+		return false;
+	x->x->unreadable(x->x->arg, x->path_len ? x->path : "/", r);
+	return true;
+}
+
 static int put_data(struct exporter *x, const struct store_attr *a)
 {
 	uint64_t at = 0;
@@ -306,6 +292,8 @@ static int put_data(struct exporter *x, const struct store_attr *a)
 			continue;
 		}
 		r = store_read(x->x->store, a->ino, at / STORE_BLOCK_SIZE, READ_BLOCKS, x->span);
+		if (r == -EBADMSG)
+			return damaged(x);
 		if (r < 0)
 			return failed(x, r, "reading it");
 		r = put_span(x, a->size, &at);
@@ -340,7 +328,14 @@ static int export_one(struct exporter *x, const struct store_attr *a)
 			x->x->skipped(x->x->arg, x->path, "a socket; tar has no place for it");
 		return 0;
 	}
-	set_stat(x, a);
+	if (x->x->unreadable && S_ISREG(a->mode)) {
+		r = tar_try_data(x->x, a, x->span, x->bytes);
+		if (r < 0)
+			return leave_out(x, r)	 ? 0
+			       : r == -ECANCELED ? go_on(x)
+						 : failed(x, r, NULL);
+	}
+	tar_set_stat(x->entry, x->path_len ? x->path + 1 : "./", a);
 	if (!S_ISDIR(a->mode) && a->nlink > 1)
 		r = tar_links_find(&x->links, a->ino, x->path + 1, &first);
 	if (r == 0 && first) {
@@ -392,10 +387,13 @@ static int go_through(struct exporter *x)
 	cut_path(x, l->path_len);
 	x->slice->n = 0;
 	int r = store_readdir(x->x->store, l->ino, l->after, true, take_entry, x->slice);
-	if (r < 0)
+	bool rest_lost = r < 0 && leave_out(x, r);
+	if (r < 0 && !rest_lost)
 		return failed(x, r, NULL);
-	if (x->slice->n == 0)
+	if (rest_lost || x->slice->n == 0) {
 		x->n_levels--;
+		return 0;
+	}
 	for (size_t i = 0; r == 0 && i < x->slice->n; i++) {
 		const struct store_attr *a = &x->slice->entry[i].attr;
 		l->after = x->slice->entry[i].id;

@@ -19,6 +19,9 @@ struct tar_export {
 	bool (*progress)(void *arg, uint64_t bytes);
 	/* A record that is left out, with its path; may be NULL. */
 	void (*skipped)(void *arg, const char *path, const char *reason);
+	/* A file whose data, or a directory whose entries cannot be read, with the negative errno:
+	 * it is left out (of a directory what comes after). NULL: it ends the export. */
+	void (*unreadable)(void *arg, const char *path, int error);
 	void *arg;
 };
 

@@ -336,3 +336,30 @@ if ROOT:
     imported_is_whole(OTHER)
     subprocess.run(["umount", small], check=True)
 done(daemon)
+
+# A damaged block: the export ends there and says what to do, or leaves that record out
+damaged = T / "damaged.db"
+with_damage = Daemon(store=damaged, mnt=T / "damaged")
+for name in "good1", "bad", "good2":
+    (T / "damaged" / name).write_bytes(name.encode() * 20000)
+os.link(T / "damaged/bad", T / "damaged/bad too")
+with open(T / "damaged/good2", "r+b") as f:
+    f.truncate(10 << 20)  # ends with a hole
+with_damage.umount()
+db = sqlite3.connect(damaged)
+db.execute("UPDATE block SET data = zeroblob(length(data)) WHERE key = (SELECT max(key) FROM block"
+           " WHERE key >> 30 = (SELECT ino FROM dentry WHERE name = 'bad'))")
+db.commit()
+db.close()
+said = ctl("export", damaged, code=1).stderr
+assert b"/bad: a block of it is damaged; write it anew or delete it" in said and b"--keep-going" in said, said
+result = ctl("export", "--keep-going", damaged, code=1)
+for said in (b"/bad: left out: a block of it is damaged", b"/bad too: left out", b"2 records were left out"):
+    assert said in result.stderr, result.stderr
+with tarfile.open(fileobj=io.BytesIO(result.stdout)) as t:
+    same(["good1", "good2"], sorted(m.name for m in t if m.isfile()), "what is left")
+    same(b"good2" * 20000, t.extractfile("good2").read(100000), "a file that can be read")
+ctl("export", "-k", "-o", T / "kept.tar", damaged, code=1)
+same(result.stdout, (T / "kept.tar").read_bytes(), "the file stays")
+said = ctl("backup", damaged, T / "damaged-copy.db", code=1).stderr
+assert b"faults and is not kept" in said and b"write anew or delete" in said, said
