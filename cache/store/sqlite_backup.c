@@ -211,8 +211,9 @@ static bool others_write(struct backup *b)
 	       b->log.st_mtim.tv_nsec != before.st_mtim.tv_nsec;
 }
 
-/* After a step that took so long: `done` bytes in all were copied since `began`. */
-static void pause_after(struct backup *b, int64_t took, uint64_t done, int64_t began)
+/* After a step that took so long: `done` bytes in all were copied since `began`. False: it is not
+ * time for a pause, or not any more. */
+static bool pause_after(struct backup *b, int64_t took, uint64_t done, int64_t began)
 {
 	bool writing = others_write(b);
 	int64_t pause = writing ? took : 0;
@@ -225,9 +226,10 @@ static void pause_after(struct backup *b, int64_t took, uint64_t done, int64_t b
 	if (pause > PAUSE_MAX)
 		pause = PAUSE_MAX;
 	if (pause <= 0 || b->log_most > b->log_first + SQLITE_BACKUP_LOG)
-		return;
+		return false;
 	struct timespec t = {.tv_nsec = pause};
 	nanosleep(&t, NULL);
+	return true;
 }
 
 /* Sends what was written to the disk: not much of it may lie in front of others' flushes. What
@@ -265,10 +267,12 @@ static int copy(struct backup *b)
 		uint64_t all = (uint64_t)sqlite3_backup_pagecount(work);
 		uint64_t done = all - (uint64_t)sqlite3_backup_remaining(work);
 		uint64_t bytes = done * sq_store(b->store)->page_size;
-		if (rc == SQLITE_OK)
-			pause_after(b, sq_now() - start, bytes, began);
+		bool paused = rc == SQLITE_OK && pause_after(b, sq_now() - start, bytes, began);
 		if (b->cfg->copied)
 			go_on = b->cfg->copied(b->cfg->arg, bytes, b->total);
+		while (paused && go_on && (paused = pause_after(b, 0, bytes, began)))
+			if (b->cfg->copied)
+				go_on = b->cfg->copied(b->cfg->arg, bytes, b->total);
 	}
 	int end = sqlite3_backup_finish(work);
 	if (!go_on)
@@ -307,9 +311,11 @@ static int verify(struct backup *b, struct sqlite_backup_summary *ret)
 	if (r < 0 || ret->check.faults == 0)
 		return r;
 	snprintf(b->why, b->why_size,
-		"%s: the copy has %llu faults and is not kept; see whether the store has them:"
-		" recordfsctl check %s",
-		b->dest, (unsigned long long)ret->check.faults, b->path);
+		"%s: the copy has %llu %s and is not kept; if recordfsctl check %s finds that in"
+		" the store: write anew or delete what it names, or save the rest with recordfsctl"
+		" export --keep-going",
+		b->dest, (unsigned long long)ret->check.faults,
+		ret->check.faults == 1 ? "fault" : "faults", b->path);
 	return -EBADMSG;
 }
 

@@ -79,6 +79,16 @@ for after in (0.05, 0.2, 0.5, 1):
     assert b"stopped" in text, text
     same([], beside())
 
+# A rate below what a pause of a quarter second makes
+small = T / "small.db"
+with_small = Daemon(store=small, mnt=T / "mnt2")
+(T / "mnt2/data").write_bytes(os.urandom(3 << 20))
+with_small.umount()
+began = time.monotonic()
+backup("--rate=1M", small, COPY)
+assert time.monotonic() - began > 2.5, f"a copy of 3 MiB in {time.monotonic() - began} s"
+COPY.unlink()
+
 # Two to the same place; then one is killed, and what it leaves is told of and made anew
 first = subprocess.Popen(["recordfsctl", "backup", "--quiet", "--rate=5M", MNT, COPY])
 poll("it has begun", lambda: PARTIAL.exists() and PARTIAL.stat().st_size > 0)
