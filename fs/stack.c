@@ -3,11 +3,13 @@
 #include "cache/cache.h"
 #include "cache/store/fault.h"
 #include "cache/store/sqlite.h"
+#include "log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 /* How long to wait for another process's transaction before a change or a read fails. */
@@ -44,6 +46,18 @@ static void point_to_check(const struct options *o, char *errmsg, size_t errmsg_
 		o->store);
 }
 
+static void tell_misplaced(const char *path, bool is)
+{
+	if (is)
+		log_line(LOG_ERR,
+			"STORE has been removed or renamed while mounted: changes are refused; "
+			"copy "
+			"what you need out of the mount, or bring it back to '%s'",
+			path);
+	else
+		log_line(LOG_NOTICE, "'%s' is back: changes are possible again", path);
+}
+
 static int open_sqlite(const struct options *o, struct meter *meter, struct store **ret,
 	bool *ret_created, char *errmsg, size_t errmsg_size)
 {
@@ -51,7 +65,8 @@ static int open_sqlite(const struct options *o, struct meter *meter, struct stor
 		.readonly = o->readonly,
 		.max_size = o->max_size,
 		.busy_timeout_ms = BUSY_TIMEOUT_MS,
-		.errors = &meter->errors};
+		.errors = &meter->errors,
+		.misplaced = tell_misplaced};
 	sqlite_store_prepare();
 	int r = sqlite_store_open(&config, ret, errmsg, errmsg_size);
 	if (r == 0)

@@ -33,6 +33,9 @@ struct sqlite_config {
 	/* For failures of what the store does by itself, which no caller hears of; NULL: they are
 	 * not kept. Must stay while the store is open. */
 	struct store_errors *errors;
+	/* Called, on any thread, when the file is found to have been removed from `path`, renamed
+	 * or replaced (is: changes answer -EIO from now on), and when it is back; or NULL. */
+	void (*misplaced)(const char *path, bool is);
 };
 
 /*

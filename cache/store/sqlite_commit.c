@@ -399,6 +399,8 @@ void sq_apply(struct store *store, struct change *const *changes, size_t n, bool
 	if (s->readonly)
 		r = -EROFS;
 	sq_write_lock(s);
+	if (r == 0 && sq_misplaced(s))
+		r = sq_errno(SQLITE_IOERR_VNODE);
 	if (r == 0)
 		s->writer->busy_until = sq_deadline(s->writer);
 	if (r == 0 && atomic_load(&s->degraded))

@@ -8,6 +8,7 @@
  *	sqlite_trigger.c     triggers that make them writable
  *	sqlite_trigger_log.c triggers that log what SQL clients change
  *	sqlite_side.c        the files of the log, of a store that is only read
+ *	sqlite_place.c       whether the file is where it was
  *	sqlite_conn.c        connections, statements (sqlite_statements.h), errors
  *	sqlite_cause.c       SQLite's errors by their names
  *	sqlite_pool.c        connections that read
@@ -184,6 +185,10 @@ struct sqlite_store {
 	uint32_t page_size;
 	int busy_timeout_ms;
 	struct sq_identity me; /* not of a read-only store */
+	bool placed;	       /* it is known which file it is: these two; see sqlite_place.c */
+	dev_t place_dev;
+	ino_t place_ino;
+	void (*tell_misplaced)(const char *path, bool is); /* or NULL */
 	bool immutable; /* opened without any locking: the file is on a read-only filesystem */
 
 	pthread_mutex_t turn;
@@ -196,6 +201,7 @@ struct sqlite_store {
 	uint64_t next_ino;	/* (w) numbers [next_ino, last_ino) are reserved for this mount */
 	uint64_t last_ino;	/* (w) */
 	atomic_bool degraded;	/* the log is in doubt; cleared under (w); sqlite_settle.c */
+	atomic_bool misplaced;	/* the file was gone from its path when last looked */
 	atomic_bool probing;	/* it is being settled; set under (w) */
 	int64_t probed;		/* (w) when settling failed last; CLOCK_MONOTONIC, ns; or 0 */
 	bool waiting;		/* (w) has locked SQ_FILE_WAIT */
@@ -547,6 +553,13 @@ void sq_side_files_free(struct sq_side_files *f) NONNULL(1);
 void sq_side_files_tidy(const char *path, const struct sq_side_files *before) NONNULL(1, 2);
 /* May files be made in the directory that `path` is in, and is there space for an index? */
 bool sq_directory_writable(const char *path) MUST_CHECK NONNULL(1);
+
+/* -- sqlite_place.c ------------------------------------------------------------------------- */
+
+/* Notes which file it is, once s->file is open. */
+void sq_place_note(struct sqlite_store *s) NONNULL(1);
+/* Looks whether the file has been removed, renamed or replaced since. Any thread. */
+bool sq_misplaced(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_store.c ------------------------------------------------------------------------ */
 

@@ -408,6 +408,7 @@ static void *keep(void *arg)
 			sq_leave_room(s);
 			sq_write_unlock(s);
 		}
+		IGNORE(sq_misplaced(s)); /* it is told even when nobody writes */
 		probe(s, &k);
 		look(s, &k);
 		if (sq_census_step(s) && k.wait > CENSUS_PAUSE)
@@ -443,6 +444,7 @@ int sq_keeper_start(struct sqlite_store *s)
 	if (r < 0)
 		return r;
 	open_file(s);
+	sq_place_note(s);
 	reserve_log(s);
 	atomic_store(&s->log_size, LOG_SIZE / s->page_size);
 	atomic_store(&s->log_limit, LOG_SIZE / s->page_size);

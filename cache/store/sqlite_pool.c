@@ -53,12 +53,14 @@ int sq_snapshot_begin(struct sqlite_store *s)
 static struct sq_conn *take(struct sqlite_store *s)
 {
 	pthread_mutex_lock(&s->pool);
-	if (!s->idle && s->readers >= SQ_READERS_MAX) {
+	/* What is at the path is not the store. */
+	unsigned max = !s->idle && s->readers && sq_misplaced(s) ? 1 : SQ_READERS_MAX;
+	if (!s->idle && s->readers >= max) {
 		int64_t at = sq_now() + PATIENCE_NS;
 		struct timespec until = {.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
 		int rc = 0;
 		s->pool_waiting++;
-		while (!s->idle && s->readers >= SQ_READERS_MAX && rc != ETIMEDOUT)
+		while (!s->idle && s->readers >= max && rc != ETIMEDOUT)
 			rc = pthread_cond_timedwait(&s->pool_free, &s->pool, &until);
 		s->pool_waiting--;
 	}
@@ -114,7 +116,9 @@ int sq_read_begin(struct sqlite_store *s, struct sq_conn **ret)
 	if (s->snapshot)
 		return begin_in_snapshot(s, ret);
 	struct sq_conn *c = take(s);
-	int r = c ? 0 : sq_conn_open(s, &c);
+	int r = 0;
+	if (!c)
+		r = sq_misplaced(s) ? sq_errno(SQLITE_IOERR_VNODE) : sq_conn_open(s, &c);
 	if (r < 0) {
 		gone(s);
 		return r;

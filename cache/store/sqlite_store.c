@@ -23,7 +23,7 @@ int sq_space(struct sqlite_store *s, struct sq_conn *c, struct store_space *ret)
 	int r = sq_scalar(sq_query(c, SQ_PAGE_COUNT, ""), &pages);
 	if (r == 0)
 		r = sq_scalar(sq_query(c, SQ_FREE_COUNT, ""), &unused);
-	if (r == 0 && statvfs(s->path, &fs) < 0)
+	if (r == 0 && (s->file >= 0 ? fstatvfs(s->file, &fs) : statvfs(s->path, &fs)) < 0)
 		r = -EIO;
 	if (r < 0)
 		return r;
@@ -58,7 +58,7 @@ static int sq_statfs(struct store *store, struct store_space *ret)
 static enum store_state state_of(struct sqlite_store *s)
 {
 	if (!atomic_load(&s->degraded))
-		return STORE_HEALTHY;
+		return sq_misplaced(s) ? STORE_DEGRADED : STORE_HEALTHY;
 	return atomic_load(&s->probing) ? STORE_PROBING : STORE_DEGRADED;
 }
 
@@ -74,8 +74,8 @@ static void sq_stats(struct store *store, struct store_stats *stats)
 	stats->store_flushes = atomic_load(&s->flushes);
 	stats->store_failures = atomic_load(&s->failures);
 	stats->checksum_failures = atomic_load(&s->checksum_failures);
-	stats->store_degraded = atomic_load(&s->degraded);
 	stats->store_state = state_of(s);
+	stats->store_degraded = stats->store_state != STORE_HEALTHY;
 	stats->store_degradations = atomic_load(&s->degradations);
 	stats->store_probes = atomic_load(&s->probes);
 	if (s->log_index && sq_log_view(s, &log))
@@ -177,6 +177,7 @@ static struct sqlite_store *new_store(const struct sqlite_config *cfg, char *pat
 	s->snapshot = cfg->snapshot;
 	s->busy_timeout_ms = cfg->busy_timeout_ms;
 	s->errors = cfg->errors;
+	s->tell_misplaced = cfg->misplaced;
 	s->file = -1;
 	s->notice = -1;
 	s->told_version = -1;
@@ -293,6 +294,7 @@ static int start(struct sqlite_store *s)
 	if (s->readonly) {
 		if (!s->immutable)
 			s->file = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		sq_place_note(s);
 		return sq_watch_start(s);
 	}
 	int r = sq_identify(s->path, &s->me);
