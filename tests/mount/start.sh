@@ -16,6 +16,11 @@ echo hello >records/f
 "$start" >second.out
 one_line second.out
 grep -q 'mounted already' second.out
+status=0
+"$start" my.db >third.out 2>&1 || status=$?
+same 1 "$status" 'another store is mounted there'
+grep -qF "$T/place/recordfs.db" third.out || fail "$(cat third.out)"
+[ ! -e my.db ]
 fusermount3 -u records
 "$start" recordfs.db records >/dev/null
 same hello "$(cat records/f)"
@@ -31,9 +36,20 @@ fusermount3 -u records
 echo text >text
 refuse "$start" text other
 [ ! -e other ] || fail 'the mountpoint was left behind'
-refuse "$start" --nonsense
-refuse "$start" a b c
+for words in --nonsense 'a b c'; do
+	status=0
+	# shellcheck disable=SC2086 # several words
+	"$start" $words 2>wrong.out || status=$?
+	same 2 "$status" "$words"
+	one_line wrong.out
+done
 "$start" --help >/dev/null
-"$start" "$T/place/a b.db" "$T/place/m n" >/dev/null
+"$start" "$T/place/a b.db" "$T/place/m n" >blanks.out
+"$start" "$T/place/a b.db" "$T/place/m n" | grep -q 'mounted already'
 echo x >'m n/x'
-fusermount3 -u 'm n'
+# What it says to try works as it stands
+sed -n 's/^  //p' blanks.out >try.sh
+bash -e try.sh >tried.out
+grep -q price tried.out
+eval "$(sed -n 's/^To stop: //p' blanks.out)"
+if is_mounted "$T/place/m n"; then fail 'still mounted'; fi
