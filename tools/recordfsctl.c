@@ -16,9 +16,9 @@ static const struct command {
 		"What a mount has counted and measured since it was made, and its last errors.\n"
 		"  --json             as one JSON object\n"
 		"  --prometheus       in the exposition format of Prometheus\n"
-		"  --watch[=SECONDS]  what happens every second, or as often, until interrupted: "
-		"one\n"
-		"                     screen on a terminal, lines elsewhere\n"},
+		"  --watch[=SECONDS]  what happens every second, or as often (0.01 to 86400 s), "
+		"until\n"
+		"                     interrupted: one screen on a terminal, lines elsewhere\n"},
 	{"report", ctl_report, "MOUNTPOINT",
 		"The same as a page in HTML on standard output, with the last hour, what is "
 		"cached\n"
@@ -54,7 +54,7 @@ static const struct command {
 		"Gives the free space in a store back to the filesystem, mounted or not, in small\n"
 		"steps between which others write.\n"
 		"  -q, --quiet        no progress and no summary\n"},
-	{"check", ctl_check, "[--quiet] [--repair] STORE",
+	{"check", ctl_check, "[--quiet] [--repair] STORE|MOUNTPOINT",
 		"Verifies the structure of a store and every checksum, without changing it; also\n"
 		"while it is mounted. A line for each fault; exit status 1 if there is any.\n"
 		"  -q, --quiet        no progress on standard error\n"
@@ -123,7 +123,7 @@ static int run(int argc, char **argv)
 		return misused("which command?");
 	const char *name = argv[1];
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "help") == 0)
-		return print_all_help();
+		return argc > 2 && find(argv[2]) ? print_help(argv[2]) : print_all_help();
 	if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
 		printf("recordfsctl %s\n", RECORDFS_VERSION);
 		return DONE;

@@ -1,14 +1,16 @@
-/* recordfsctl check [--quiet] [--repair] STORE */
+/* recordfsctl check [--quiet] [--repair] STORE|MOUNTPOINT */
 
 #include "cache/store/sqlite_repair.h"
 #include "recordfsctl.h"
 #include "recordfsctl_progress.h"
+#include "recordfsctl_target.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Where lines about faults go, and the progress that is in their way on a terminal. */
 struct screen {
@@ -56,8 +58,10 @@ static void show_summary(const char *path, const struct sqlite_check_summary *su
 {
 	char a[NUMBER_SIZE], b[NUMBER_SIZE], c[NUMBER_SIZE];
 	print_path(stdout, path);
-	printf(": %s inodes, %s names, %s blocks", number(sum->inodes, a), number(sum->names, b),
-		number(sum->blocks, c));
+	printf(": %s %s, %s %s, %s %s", number(sum->inodes, a),
+		sum->inodes == 1 ? "inode" : "inodes", number(sum->names, b),
+		sum->names == 1 ? "name" : "names", number(sum->blocks, c),
+		sum->blocks == 1 ? "block" : "blocks");
 	if (sum->unsummed)
 		printf(" (%s of them without a checksum)", number(sum->unsummed, a));
 	if (sum->orphans)
@@ -98,7 +102,7 @@ static int repair(const char *path, struct screen *screen, struct sqlite_check_h
 		return complain("%s", why);
 	print_path(stdout, path);
 	if (sum.mended)
-		printf(": mended %s times", number(sum.mended, n));
+		printf(": mended %s %s", number(sum.mended, n), sum.mended == 1 ? "time" : "times");
 	else
 		fputs(": nothing could be mended", stdout);
 	if (sum.damaged[0]) {
@@ -153,6 +157,17 @@ int ctl_check(int argc, char **argv)
 			return misused_option();
 	}
 	if (argc - optind != 1)
-		return misused("check: name one STORE");
-	return check(argv[optind], mend, quiet);
+		return misused("check: name one STORE or MOUNTPOINT");
+	struct stat st;
+	struct target t;
+	if (stat(argv[optind], &st) < 0 || !S_ISDIR(st.st_mode))
+		return check(argv[optind], mend, quiet);
+	if (mend)
+		return complain(
+			"%s: a directory; --repair needs the STORE, unmounted", argv[optind]);
+	if (target_find_mount(argv[optind], &t) < 0)
+		return FAILED;
+	int status = check(t.store, false, quiet);
+	target_free(&t);
+	return status;
 }

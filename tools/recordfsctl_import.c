@@ -71,8 +71,12 @@ static int finish(int r, const struct tar_import_summary *sum, const char *why, 
 	char a[NUMBER_SIZE], b[NUMBER_SIZE];
 	if (r < 0) {
 		say(why, NULL);
-		fprintf(stderr, "; %s records were imported, each of them whole\n",
-			number(sum->records, a));
+		if (sum->records)
+			fprintf(stderr, "; %s %s imported, each of them whole\n",
+				number(sum->records, a),
+				sum->records == 1 ? "record was" : "records were");
+		else
+			fputs("; nothing was imported\n", stderr);
 		return FAILED;
 	}
 	if (!quiet)

@@ -313,10 +313,13 @@ int ctl_records(int argc, char **argv)
 		{"json", no_argument, NULL, 'j'}, {"long", no_argument, NULL, 'l'},
 		{"null", no_argument, NULL, '0'}, {0}};
 	enum form form = PATHS;
-	int option;
+	int option, before = 0;
 	while ((option = getopt_long(argc, argv, "hl0", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("records");
+		if (option != '?' && before && option != before)
+			return misused("records: one of -l, -0 and --json");
+		before = option;
 		if (option == 'j')
 			form = JSON;
 		else if (option == 'l')

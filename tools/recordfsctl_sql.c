@@ -252,10 +252,10 @@ int ctl_sql(int argc, char **argv)
 		case 'h':
 			return print_help("sql");
 		case 'c':
-			form = CSV;
-			break;
 		case 'j':
-			form = JSON;
+			if (form != LIST && form != (option == 'c' ? CSV : JSON))
+				return misused("sql: one of --json and --csv");
+			form = option == 'c' ? CSV : JSON;
 			break;
 		case 't':
 			header = true;

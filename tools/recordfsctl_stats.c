@@ -179,7 +179,8 @@ int ctl_stats(int argc, char **argv)
 			return misused("stats: one of --json, --prometheus and --watch");
 		form = (char)option;
 		if (optarg && !parse_interval(optarg, &interval))
-			return misused("stats: --watch=%s is no number of seconds", optarg);
+			return misused(
+				"stats: --watch=%s is no number of seconds, 0.01 to 86400", optarg);
 	}
 	/* --watch 5 MOUNTPOINT, as other programs have it */
 	if (form == 'w' && argc - optind == 2 && parse_interval(argv[optind], &interval))

@@ -38,7 +38,12 @@ int misused(const char *format, ...)
 	va_start(args, format);
 	say(format, args);
 	va_end(args);
-	fputs(" (try recordfsctl --help)\n", stderr);
+	/* The command's name is at the front of what it complains of. */
+	size_t len = strcspn(format, ": ");
+	if (format[len] == ':')
+		fprintf(stderr, " (try recordfsctl %.*s --help)\n", (int)len, format);
+	else
+		fputs(" (try recordfsctl --help)\n", stderr);
 	return USAGE;
 }
 

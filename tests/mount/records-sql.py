@@ -91,6 +91,15 @@ ctl("sql", MNT, "INSERT INTO sqlite_schema VALUES(1, 2, 3, 4, 5)", status=1)
 ctl("sql", MNT, status=2)
 (T / "other").write_text("no store")
 ctl("sql", T / "other", "SELECT 1", status=1)
+assert "one of" in ctl("sql", "--json", "--csv", MNT, "SELECT 1", status=2)
+assert "one of" in ctl("records", "-l", "--json", MNT, status=2)
+assert "recordfsctl records --help" in ctl("records", status=2)
+assert "nothing was imported" in ctl("import", MNT, status=1, input=b"no archive" * 1000)
+for words in ("--help", "check"), ("help", "check"):
+    assert ctl(*words).startswith(b"usage: recordfsctl check"), words
+assert b"no faults" in ctl("check", "--quiet", MNT)
+assert "needs the STORE, unmounted" in ctl("check", "--repair", MNT, status=1)
+assert "not on a recordfs mount" in ctl("check", T, status=1)
 
 # the schema and the settings stay; what is temporary is the client's own
 for statement in ("CREATE TABLE foo(a)", "DROP TABLE xattr", "CREATE VIEW v AS SELECT 1", "DROP VIEW records",
