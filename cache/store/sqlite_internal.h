@@ -179,7 +179,7 @@ struct sqlite_store {
 	char *path;
 	bool readonly;
 	bool snapshot;		     /* readonly, and all of it is of one moment */
-	struct sq_side_files beside; /* of a snapshot: before it was opened */
+	struct sq_side_files beside; /* before it was opened for reading, to be tidied */
 	bool created;
 	uint64_t max_pages; /* 0: no limit */
 	uint32_t page_size;

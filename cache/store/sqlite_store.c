@@ -346,10 +346,10 @@ static int find_or_make(const char *path, bool readonly, char *why, size_t why_s
 }
 
 /* What is refused is left as it is: the last one to close a store would else move the log into it.
- */
+ * An empty log is one that SQLite has made for us just now, and takes away again. */
 static void give_up(struct sqlite_store *s)
 {
-	if (s->writer)
+	if (s->writer && sq_has_beside(s->path, "-wal"))
 		(void)sqlite3_db_config(s->writer->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	free_store(s);
 }
@@ -361,7 +361,7 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 	if (!s)
 		return -ENOMEM;
 	s->created = made;
-	int r = s->snapshot ? sq_side_files_find(path, &s->beside) : 0;
+	int r = s->readonly || s->snapshot ? sq_side_files_find(path, &s->beside) : 0;
 	if (!s->readonly)
 		sq_slack_use(path);
 	if (r == 0)
@@ -384,11 +384,17 @@ static int open_at(const struct sqlite_config *cfg, char *path, bool made, struc
 			path);
 		r = -EBUSY;
 	}
-	if (r == 0)
-		*ret = &s->store;
-	else
+	if (r < 0) {
 		give_up(s);
-	return r;
+		return r;
+	}
+	/* What a mount leaves stays: whoever writes next takes it away. */
+	if (!s->snapshot) {
+		sq_side_files_free(&s->beside);
+		s->beside = (struct sq_side_files){0};
+	}
+	*ret = &s->store;
+	return 0;
 }
 
 int sqlite_store_open(

@@ -13,7 +13,7 @@ sqlite3 "$STORE" 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
 echo 'not a database' >stores/text
 head -c 5000 /dev/urandom >stores/random
 sqlite3 stores/other 'CREATE TABLE t(x); INSERT INTO t VALUES(1)'
-sqlite3 stores/other-wal 'PRAGMA journal_mode=WAL; CREATE TABLE t(x)' >/dev/null
+sqlite3 stores/logged 'PRAGMA journal_mode=WAL; CREATE TABLE t(x)' >/dev/null
 printf 'SQLite format 3\0' >stores/stub
 cp "$STORE" stores/newer && sqlite3 stores/newer 'PRAGMA user_version = 4242'
 cp "$STORE" stores/altered && sqlite3 stores/altered 'DROP TABLE xattr'
@@ -36,6 +36,9 @@ for store in stores/*; do
 	grep -qF "$store" "$T/refused.out" || fail "does not name $store: $(cat "$T/refused.out")"
 	if is_mounted; then fail "$store is mounted"; fi
 	same "$before" "$(fingerprint)" "$store was touched"
+	if [ -e "$store-wal" ] || [ -e "$store-shm" ]; then fail "something is left beside $store"; fi
+	refuse timeout 60 recordfs -o ro "$store" "$MNT"
+	if [ -e "$store-wal" ] || [ -e "$store-shm" ]; then fail "something is left beside $store, read only"; fi
 	refuse timeout 60 recordfsctl check "$store"
 	same "$before" "$(fingerprint)" "$store was touched by recordfsctl check"
 done
