@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <unistd.h>
 
 /* How long to wait for another process's transaction before a change or a read fails. */
 #define BUSY_TIMEOUT_MS 10000
@@ -143,13 +142,7 @@ int stack_open(const struct options *o, struct meter *meter, void (*before_block
 
 void stack_remove(const struct options *o)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++) {
-		char *path = NULL;
-		if (asprintf(&path, "%s%s", o->store, suffixes[i]) > 0)
-			unlink(path);
-		free(path);
-	}
+	sqlite_store_remove(o->store);
 }
 
 int stack_set(struct store *store, const struct options *o)

@@ -21,7 +21,7 @@ int stack_open(const struct options *o, struct meter *meter, void (*before_block
 	struct store **ret, bool *ret_created, char *errmsg, size_t errmsg_size) MUST_CHECK
 	NONNULL(1, 2, 4, 5, 6);
 
-/* Removes the files of a closed store that was made in vain. */
+/* Removes the files of a closed store that was made in vain, unless somebody else uses it. */
 void stack_remove(const struct options *o) NONNULL(1);
 
 /* While it is in use, any thread. Has the layers follow what can be changed in `o` (settings.h):

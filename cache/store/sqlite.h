@@ -62,6 +62,10 @@ int sqlite_store_open(const struct sqlite_config *cfg, struct store **ret, char 
 /* Was the file created by this open? (So that a mount that fails can take it away again.) */
 bool sqlite_store_created(const struct store *s) NONNULL(1) MUST_CHECK;
 
+/* Removes the files of a store that this process has made and closed again, unless another one has
+ * opened it since. */
+void sqlite_store_remove(const char *path) NONNULL(1);
+
 /*
  * Is there a store at `path`, of our format or of an older one? It reads the file's header only,
  * and nothing is done to it. It opens and closes the file: see above about locks. 0, or as

@@ -373,6 +373,9 @@ int sq_create(const char *path, bool replace, char *why, size_t why_size) MUST_C
 
 /* Flushes the directory that `path` is in. */
 int sq_sync_directory_of(const char *path) MUST_CHECK NONNULL(1);
+/* Nobody has the database open, nor can while `fd` of it, which must not be SQLite's, is. False:
+ * somebody has. */
+bool sq_lock_all_out(int fd) MUST_CHECK;
 /* The file, and what SQLite may have left beside it. */
 void sq_remove_database(const char *path) NONNULL(1);
 

@@ -217,6 +217,26 @@ int sq_sync_directory_of(const char *path)
 
 /* A file that SQLite may have left beside another one, after a crash, must not be taken for one of
  * the next. */
+/* SQLite's lock SHARED, which is held by whoever has a store open: sqlite3.c, os_unix.c. */
+#define SHARED_FIRST 0x40000002
+#define SHARED_SIZE 510
+
+bool sq_lock_all_out(int fd)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_start = SHARED_FIRST, .l_len = SHARED_SIZE};
+	return fcntl(fd, F_OFD_SETLK, &all) == 0;
+}
+
+void sqlite_store_remove(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (sq_lock_all_out(fd))
+		sq_remove_database(path);
+	close(fd);
+}
+
 void sq_remove_database(const char *path)
 {
 	static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};

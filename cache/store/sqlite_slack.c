@@ -20,10 +20,6 @@
 /* What is left at the end. */
 #define SLACK (256 << 10)
 
-/* SQLite's lock SHARED, which is held by whoever has a store open: sqlite3.c, os_unix.c. */
-#define SHARED_FIRST 0x40000002
-#define SHARED_SIZE 510
-
 /* Of the header of a database. */
 #define HEADER_SIZE 100
 #define AT_PAGE_SIZE 16
@@ -63,9 +59,8 @@ static int64_t bytes_of_pages(int fd)
 /* Nobody has it open, nor can open it meanwhile, and no log or journal says anything else. */
 static void cut(int fd, const char *path)
 {
-	struct flock all = {.l_type = F_WRLCK, .l_start = SHARED_FIRST, .l_len = SHARED_SIZE};
 	struct stat st;
-	if (fcntl(fd, F_OFD_SETLK, &all) < 0 || sq_has_beside(path, "-wal") ||
+	if (!sq_lock_all_out(fd) || sq_has_beside(path, "-wal") ||
 		sq_has_beside(path, "-journal") || fstat(fd, &st) < 0)
 		return;
 	int64_t used = bytes_of_pages(fd);
