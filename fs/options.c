@@ -294,7 +294,7 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 		break;
 	case KEY_MAX_SIZE:
 		bad = options_parse_size(value, &o->max_size) < 0;
-		if (!bad && o->max_size && o->max_size < MAX_SIZE_LEAST)
+		if (!bad && o->max_size < MAX_SIZE_LEAST)
 			return refuse(p, "bad option '%s': it must be 1M or more", arg);
 		break;
 	case KEY_MAX_READ:
@@ -510,6 +510,11 @@ int options_parse(struct options *o, int argc, char *argv[], char *errmsg, size_
 	if (!o->store || !o->mountpoint) {
 		refuse(&p, "%s is missing (usage: recordfs [options] STORE MOUNTPOINT)",
 			o->store ? "MOUNTPOINT" : "STORE");
+		return -EINVAL;
+	}
+	if (!*o->store || !*o->mountpoint) {
+		refuse(&p, "%s is an empty word (usage: recordfs [options] STORE MOUNTPOINT)",
+			*o->store ? "MOUNTPOINT" : "STORE");
 		return -EINVAL;
 	}
 	return add_defaults(&p) < 0 ? -EINVAL : 0;

@@ -158,9 +158,9 @@ static int check_beside(struct check *c, const char *store, const char *suffix)
 		if (access(file, W_OK) < 0)
 			r = refuse(c, -errno,
 				"'%s' cannot be written (%s), though the store can: make %s-wal "
-				"and "
-				"%s-shm writable as well",
-				file, strerror(errno), store, store);
+				"and %s-shm writable as well; if nobody has it open and %s-wal is "
+				"empty or missing, both may be removed",
+				file, strerror(errno), store, store, store);
 	} else if (access(dirname(dir), W_OK) < 0) {
 		r = refuse(c, -errno,
 			"store '%s': its directory cannot be written (%s): mount with -o ro, or "
@@ -259,8 +259,6 @@ static int check_store(struct check *c)
 	const char *path = c->o->store;
 	struct stat st;
 	char *absolute = NULL;
-	if (!*path)
-		return refuse(c, -EINVAL, "STORE is empty");
 	int links = check_links(c, "store", path);
 	if (links < 0)
 		return links;

@@ -20,8 +20,12 @@ static int parse_fault(
 	const char *where = "";
 	int r = fault_spec_parse(o->fault, ret, &where);
 	if (r == -EINVAL)
-		snprintf(errmsg, errmsg_size, "bad value in option 'fault=%s': at '%s'", o->fault,
-			where);
+		snprintf(errmsg, errmsg_size,
+			"bad value in option 'fault=%.200s': at '%.200s': it must be "
+			"POINT:ERROR[:every=N][:after=N][:count=N][:file=PATH], POINT read, write, "
+			"commit, flush, cache or open, ERROR as EIO or delay=MS; several joined by "
+			"+",
+			o->fault, where);
 	else if (r < 0)
 		snprintf(errmsg, errmsg_size, "option 'fault=%s': %s", o->fault, strerror(-r));
 	return r;

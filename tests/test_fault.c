@@ -75,6 +75,8 @@ static void says_what_is_wrong_and_where(void **state)
 		{"read:EIO:count=1:sometimes=2", 17},
 		{"read:EIO:file=", 9},
 		{"read:EIO:file=/a:file=/b", 17},
+		{"read:EIO:every=2:every=3", 17},
+		{"read:EIO:count=2:after=1:count=2", 25},
 		{"+read:EIO", 0},
 		{"read:EIO+", 9},
 		{"read:EIO++write:EIO", 9},

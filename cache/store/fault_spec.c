@@ -18,6 +18,7 @@ struct rule {
 	uint64_t after;
 	uint64_t count;
 	char *file;
+	unsigned given; /* options: bits by their place in parse_option() */
 
 	/* Guarded by the plan's lock. */
 	uint64_t passed;
@@ -138,7 +139,7 @@ static int parse_file(struct rule *r, struct part p)
 {
 	char *cwd = NULL, *file = NULL;
 
-	if (p.len == 0 || r->file)
+	if (p.len == 0)
 		return -EINVAL;
 	if (p.at[0] != '/') {
 		cwd = getcwd(NULL, 0);
@@ -153,19 +154,28 @@ static int parse_file(struct rule *r, struct part p)
 	return 0;
 }
 
+/* Each at most once. */
 static int parse_option(struct rule *r, struct part p)
 {
+	static const char *const names[] = {"every", "after", "count", "file"};
 	struct part value;
+	unsigned i = 0;
 
-	if (value_of(p, "every", &value))
+	while (i < ARRAY_LEN(names) && !value_of(p, names[i], &value))
+		i++;
+	if (i == ARRAY_LEN(names) || r->given & 1u << i)
+		return -EINVAL;
+	r->given |= 1u << i;
+	switch (i) {
+	case 0:
 		return parse_number(value, 1, UINT64_MAX, &r->every);
-	if (value_of(p, "after", &value))
+	case 1:
 		return parse_number(value, 0, UINT64_MAX, &r->after);
-	if (value_of(p, "count", &value))
+	case 2:
 		return parse_number(value, 0, UINT64_MAX, &r->count);
-	if (value_of(p, "file", &value))
+	default:
 		return parse_file(r, value);
-	return -EINVAL;
+	}
 }
 
 static int parse_rule(struct rule *r, struct part rule, const char **ret_where)

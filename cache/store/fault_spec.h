@@ -7,10 +7,11 @@
  *   ERROR  the name of an errno (EIO, ENOSPC, ...), or delay=MILLISECONDS
  *
  * A rule lets the first `after` passages of its point go by, then acts on every `every`th of the
- * rest (default: on each), at most `count` times. With `file` it acts, and counts, only while that
- * file exists; a file that cannot be looked at does not exist. A relative PATH is one below the
- * directory that was current when the plan was parsed. PATH can hold neither ':' nor '+', and must
- * not lie in the mount that the faults are for: looking at it there would wait for itself.
+ * rest (default: on each), at most `count` times; each option is given once at most. With `file` it
+ * acts, and counts, only while that file exists; a file that cannot be looked at does not exist. A
+ * relative PATH is one below the directory that was current when the plan was parsed. PATH can hold
+ * neither ':' nor '+', and must not lie in the mount that the faults are for: looking at it there
+ * would wait for itself.
  *
  * Where several rules are about one point, each counts each passage. All delays are served, then
  * the first of the rules that has an error decides.

@@ -43,15 +43,33 @@ refused 'an unknown letter' -z "$STORE" "$MNT"
 refused 'an unknown word' --nonsense "$STORE" "$MNT"
 for option in cache_size=x cache_size=-5 cache_size=5Q cache_ttl=x cache_ttl=-1 cache_ttl= sync=maybe \
 	sync= on_cache_error=ignore watch=x watch=-1 max_size=x max_size=0x fault=x fault=write \
-	fault=nowhere:EIO fault=write:NOERROR fault=write:EIO:every=x fault=write:EIO:some=1 fault=read:EIO,fault=write:EIO; do
+	fault=nowhere:EIO fault=write:NOERROR fault=write:EIO:every=x fault=write:EIO:some=1 max_size=0 \
+	fault=write:EIO:every=2:every=3 fault=read:EIO,fault=write:EIO; do
 	refused "$option" "$STORE" "$MNT" -o "$option"
 done
+refused 'a fault that there is not' "$STORE" "$MNT" -o fault=write
+grep -q 'POINT:ERROR' refused.out || fail "$(cat refused.out)"
 refused 'no such mountpoint' "$STORE" "$T/absent"
 refused 'a file as the mountpoint' "$STORE" "$T/mark"
 refused 'a store in no directory' "$T/absent/store.db" "$MNT"
 refused 'a directory as the store' "$T/full" "$MNT"
 refused 'a store inside its own mountpoint' "$MNT/store.db" "$MNT"
 refused 'the same in the foreground' -f "$STORE" "$T/absent"
+
+# An empty word is a wrong command line, for which the status is 2
+for words in "'' $MNT" "$STORE ''"; do
+	status=0
+	eval "recordfs $words" >empty.out 2>&1 || status=$?
+	same 2 "$status" "recordfs $words"
+	one_line empty.out
+done
+
+# A symbolic link that leads to nothing yet: the store is made there
+ln -s later.db link
+recordfs link "$MNT"
+[ -f later.db ]
+fusermount3 -u "$MNT"
+until_true 'its end' [ ! -e later.db-wal ]
 
 # What the kernel has against it is in the one line as well
 if [ "$(id -u)" -eq 0 ]; then
