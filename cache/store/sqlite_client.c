@@ -169,15 +169,20 @@ static int verify(sqlite3 *db, char *why, size_t why_size)
 	return r;
 }
 
-int sqlite_client_open(
-	const char *path, bool readonly, struct sqlite3 **ret, char *why, size_t why_size)
+/* `immutable`: as a file that nobody writes to. */
+static int open_as(const char *path, bool readonly, bool immutable, struct sqlite3 **ret, char *why,
+	size_t why_size)
 {
 	sqlite3 *db = NULL;
-	int r = sqlite_is_store(path, why, why_size);
-	if (r < 0)
-		return r;
-	int rc = sqlite3_open_v2(
-		path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, sq_vfs_name());
+	char *uri = immutable ? sq_immutable_uri(path) : NULL;
+	int r = 0, rc = SQLITE_NOMEM;
+	if (uri)
+		rc = sqlite3_open_v2(uri, &db,
+			SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	else if (!immutable)
+		rc = sqlite3_open_v2(
+			path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, sq_vfs_name());
+	sqlite3_free(uri);
 	if (rc == SQLITE_OK)
 		rc = configure(db, readonly);
 	if (rc != SQLITE_OK) {
@@ -191,5 +196,21 @@ int sqlite_client_open(
 		sqlite3_close(db);
 	else
 		*ret = db;
+	return r;
+}
+
+int sqlite_client_open(
+	const char *path, bool readonly, struct sqlite3 **ret, char *why, size_t why_size)
+{
+	int r = sqlite_is_store(path, why, why_size);
+	if (r < 0)
+		return r;
+	r = open_as(path, readonly, false, ret, why, why_size);
+	bool known = r == -EPROTO || r == -EPROTONOSUPPORT;
+	/* Where there is no room for SQLite's locks, on a read-only filesystem or in a directory of
+	 * others, a mount and a backup read the file alone as well: sqlite_store.c. */
+	if (r < 0 && !known && readonly && !sq_directory_writable(path) &&
+		!sq_has_beside(path, "-wal"))
+		r = open_as(path, true, true, ret, why, why_size);
 	return r;
 }

@@ -19,6 +19,7 @@ struct sqlite3;
  * so nothing runs in it that is not ours; what the file could do beyond that is switched off
  * (trusted_schema, defensive mode). Others' transactions are waited for. A commit is flushed. Who
  * may only read the file gets a connection that only reads, and with `readonly` anybody.
+ * `readonly` works also where nothing can be made beside the file, as on a read-only filesystem.
  *
  * The connection is for one thread, knows the functions below, and is closed with
  * sqlite3_close(). The process must not have the store open otherwise: sqlite.h. A negative errno

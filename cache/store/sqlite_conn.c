@@ -168,8 +168,7 @@ static int configure(sqlite3 *db)
 	return sq_errno(rc);
 }
 
-/* For a file that nobody writes to. To be freed with sqlite3_free(). */
-static char *immutable_uri(const char *path)
+char *sq_immutable_uri(const char *path)
 {
 	sqlite3_str *uri = sqlite3_str_new(NULL);
 	sqlite3_str_appendall(uri, "file:");
@@ -190,7 +189,7 @@ int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret)
 		return -ENOMEM;
 	int flags =
 		SQLITE_OPEN_NOMUTEX | (s->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
-	char *uri = s->immutable ? immutable_uri(s->path) : NULL;
+	char *uri = s->immutable ? sq_immutable_uri(s->path) : NULL;
 	int r = s->immutable && !uri ? -ENOMEM : 0;
 	if (uri)
 		r = sq_errno(sqlite3_open_v2(uri, &c->db, flags | SQLITE_OPEN_URI, NULL));

@@ -292,6 +292,10 @@ int sq_errno(int rc) MUST_CHECK;
 /* sqlite3_file_control() of the database. */
 int sq_file_control(struct sq_conn *c, int op, void *arg) MUST_CHECK NONNULL(1);
 
+/* The name for sqlite3_open_v2() of a file that nobody writes to: it is read without locks, and
+ * without the log. To be freed with sqlite3_free(). */
+char *sq_immutable_uri(const char *path) MUST_CHECK NONNULL(1);
+
 int sq_conn_open(const struct sqlite_store *s, struct sq_conn **ret) MUST_CHECK NONNULL(1, 2);
 struct sq_conn *sq_conn_close(struct sq_conn *c);
 

@@ -129,6 +129,24 @@ daemon.umount()
 ctl("sql", STORE, "SELECT 1")  # takes away the files of the log, which a mount that only reads leaves
 copy = T / "copy.db"
 copy.write_bytes(STORE.read_bytes())
+
+# where nothing can be made beside the store: on a read-only filesystem, or in a directory of others
+if os.getuid() == 0:
+    where = T / "where"
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True)
+    still = where / "s.db"
+    still.write_bytes(STORE.read_bytes())
+    os.chmod(still, 0o644)
+    listed = ctl("records", STORE)
+    os.chmod(T, 0o755)
+    same(listed, ctl("records", still, user=65534), "records, by somebody else")
+    same(b"1\n", ctl("sql", "--readonly", still, "SELECT count(*) FROM records WHERE path = '/new'", user=65534))
+    same([still.name], os.listdir(where), "files left behind")
+    subprocess.run(["mount", "-o", "remount,ro", where], check=True)
+    same(listed, ctl("records", still), "records on a read-only filesystem")
+    same(b"1\n", ctl("sql", "--readonly", still, "SELECT count(*) FROM records WHERE path = '/new'"))
+    subprocess.run(["umount", where], check=True)
 db = sqlite3.connect(copy)
 db.execute("CREATE TRIGGER evil AFTER INSERT ON xattr BEGIN DELETE FROM inode; END")
 db.commit()
