@@ -384,12 +384,16 @@ int sq_verify_schema(struct sq_conn *c, char *why, size_t why_size)
 		return sq_errno(rc) ? sq_errno(rc) : -EIO;
 	}
 	if (stranger[0]) {
-		snprintf(why, why_size, "%s: the schema has been altered (%s); restore it",
+		snprintf(why, why_size,
+			"%s: the schema has been altered (%s): unmount it, then 'recordfsctl check "
+			"--repair'",
 			sqlite3_db_filename(c->db, "main"), stranger);
 		return -EPROTO;
 	}
 	if (sq_schema(found)) {
-		snprintf(why, why_size, "%s: something is missing from the schema; restore it",
+		snprintf(why, why_size,
+			"%s: something is missing from the schema: unmount it, then 'recordfsctl "
+			"check --repair'",
 			sqlite3_db_filename(c->db, "main"));
 		return -EPROTO;
 	}
