@@ -108,7 +108,13 @@ class Run:
                                  + "; ".join(sorted(set(reasons))) + f"; names: {self.seen}; it changed " + difference(self.state, found))
         self.state = found
         self.history.update(found, actor, acknowledged,
-                            all(len(inodes) == 1 for inodes in self.seen.values()))
+                            all(len(inodes) == 1 for inodes in self.seen.values()),
+                            self.moved(*what[1:]) if what[0] == "rename" and not code else None)
+
+    def moved(self, old, new):
+        """What the kernel may have moved: it goes by what it knows, and the store by what is so."""
+        inodes = {ino for _, ino in self.seen.get(old, ()) if ino}
+        return {("name", p, new[-1]): inodes for p, _ in self.seen.get(new, ()) if p}
 
     def named(self, mount, path, start, plan, gone=errno.ENOENT):
         """Plans of a change that goes by one name."""

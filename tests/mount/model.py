@@ -123,8 +123,9 @@ class Histories:
         self.now = facts(state)
         self.of = {key: [(0.0, None, value)] for key, value in self.now.items()}
 
-    def update(self, state, actor, at, sure):
-        """Not `sure`: the mount may have changed, or moved, another inode than it took it for."""
+    def update(self, state, actor, at, sure, moved=None):
+        """Not `sure`: the mount may have changed, or moved, another inode than it took it for.
+        `moved`: what it may have taken it for, under the keys of names that it has now."""
         new = facts(state)
         for key in new.keys() | self.now.keys():
             default = ABSENT.get(key[0])
@@ -137,6 +138,10 @@ class Histories:
                 history.append((at, actor if sure else None, value))
                 while len(history) > 1 and history[1][0] < at - LONGEST:
                     del history[0]
+        for key, inodes in (moved or {}).items() if not sure else ():
+            history = self.of.setdefault(key, [(0.0, None, None)])
+            _, _, value = history.pop()
+            history += [(at, None, ino) for ino in inodes - {value}] + [(at, None, value)]
         self.now = new
 
     def allowed(self, key, mount, start, bound):
