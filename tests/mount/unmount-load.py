@@ -37,11 +37,17 @@ def refuse():
         assert fusermount().returncode != 0, "a mount in use was unmounted"
 
 
+def is_lost(error):
+    """What os.walk() would pass over; the kernel may answer stat(2) for minutes after the end."""
+    if error.errno in LOST:
+        raise error
+
+
 def reader():
     """Reads what there is until the mount goes."""
     try:
         while True:
-            for folder, _, names in os.walk(MNT):
+            for folder, _, names in os.walk(MNT, onerror=is_lost):
                 for name in names:
                     path = pathlib.Path(folder, name)
                     if path.is_file() and not path.is_symlink():
