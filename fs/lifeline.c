@@ -1,10 +1,11 @@
 #include "lifeline.h"
 
+#include "mountpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,30 +77,6 @@ static int number_of(const char *mountpoint, unsigned *ret)
 	return 0;
 }
 
-/* For whoever may not unmount by himself, what is allowed to. */
-static int run_fusermount(const char *mountpoint)
-{
-	char program[] = "fusermount3", u[] = "-u", q[] = "-q", z[] = "-z", end[] = "--";
-	char path[4096];
-	char *argv[] = {program, u, q, z, end, path, NULL};
-	posix_spawnattr_t attr;
-	sigset_t none;
-	pid_t pid;
-	int status = 0;
-	snprintf(path, sizeof path, "%s", mountpoint);
-	sigemptyset(&none);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	int r = posix_spawnp(&pid, program, NULL, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	if (r != 0)
-		return -r;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
-}
-
 static int unmount(struct life *l)
 {
 	unsigned number = 0;
@@ -113,7 +90,7 @@ static int unmount(struct life *l)
 		return 0;
 	if (geteuid() == 0 && umount2(l->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		return 0;
-	return run_fusermount(l->mountpoint);
+	return mountpoint_fusermount(l->mountpoint);
 }
 
 static int mount_it(struct life *l, struct answer *a)

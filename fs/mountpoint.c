@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,15 +119,21 @@ bool mountpoint_is_dead(const struct mountpoint *m)
 	       (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-/* What only root may do, this program may do for those who have mounted it. */
-static int run_fusermount(const char *path)
+int mountpoint_fusermount(const char *path)
 {
-	char program[] = "fusermount3", quiet[] = "-uqz", end[] = "--";
+	char program[] = "fusermount3", how[] = "-uqz", end[] = "--";
 	char *copy = strdup(path);
-	char *argv[] = {program, quiet, end, copy, NULL};
+	char *argv[] = {program, how, end, copy, NULL};
+	posix_spawnattr_t attr;
+	sigset_t none;
 	pid_t pid;
 	int status;
-	int r = copy ? -posix_spawnp(&pid, program, NULL, NULL, argv, environ) : -ENOMEM;
+	sigemptyset(&none);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	int r = copy ? -posix_spawnp(&pid, program, NULL, &attr, argv, environ) : -ENOMEM;
+	posix_spawnattr_destroy(&attr);
 	free(copy);
 	if (r < 0)
 		return r;
@@ -143,7 +150,7 @@ int mountpoint_clear(const struct mountpoint *m)
 	snprintf(name, sizeof name, "/proc/self/fd/%d", m->fd);
 	if (umount2(name, MNT_DETACH) == 0)
 		return 0;
-	return errno == EPERM ? run_fusermount(m->path) : -errno;
+	return errno == EPERM ? mountpoint_fusermount(m->path) : -errno;
 }
 
 void mountpoint_fini(struct mountpoint *m)

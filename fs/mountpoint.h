@@ -27,4 +27,8 @@ bool mountpoint_is_dead(const struct mountpoint *m) MUST_CHECK NONNULL(1);
  * still. */
 int mountpoint_clear(const struct mountpoint *m) MUST_CHECK NONNULL(1);
 
+/* Unmounts it, lazily, by the setuid fusermount3(1): what only root may do, that does for those who
+ * have mounted it. -EPERM: it says no; -ENOENT: there is none. */
+int mountpoint_fusermount(const char *path) MUST_CHECK NONNULL(1);
+
 void mountpoint_fini(struct mountpoint *m) NONNULL(1);
