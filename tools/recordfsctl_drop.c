@@ -4,7 +4,6 @@
 #include "recordfsctl_progress.h"
 #include "recordfsctl_walk.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -82,23 +81,5 @@ static int drop(const struct target *t, int n, char **paths, bool quiet)
 
 int ctl_drop(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {0}};
-	struct target t;
-	bool quiet = false;
-	int option;
-	while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-		if (option == 'h')
-			return print_help("drop");
-		if (option != 'q')
-			return misused_option();
-		quiet = true;
-	}
-	if (argc == optind)
-		return misused("drop: name a MOUNTPOINT");
-	if (target_find_mount(argv[optind], &t) < 0)
-		return FAILED;
-	int status = drop(&t, argc - optind - 1, argv + optind + 1, quiet);
-	target_free(&t);
-	return status;
+	return target_run(argc, argv, "drop", drop);
 }

@@ -3,6 +3,7 @@
 #include "recordfsctl.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,4 +197,27 @@ char *target_path(const struct target *t, const char *path)
 	}
 	free(real);
 	return copy;
+}
+
+int target_run(int argc, char **argv, const char *command, target_work *work)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {0}};
+	struct target t;
+	bool quiet = false;
+	int option;
+	while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+		if (option == 'h')
+			return print_help(command);
+		if (option != 'q')
+			return misused_option();
+		quiet = true;
+	}
+	if (argc == optind)
+		return misused("%s: name a MOUNTPOINT", command);
+	if (target_find_mount(argv[optind], &t) < 0)
+		return FAILED;
+	int status = work(&t, argc - optind - 1, argv + optind + 1, quiet);
+	target_free(&t);
+	return status;
 }

@@ -41,3 +41,8 @@ void target_free(struct target *t) NONNULL(1);
  * to be freed. Slashes that mean nothing are taken out, "." and ".." are refused.
  */
 char *target_path(const struct target *t, const char *path) MUST_CHECK NONNULL(1, 2);
+
+/* The command line that commands on a mount have in common: `[--quiet] MOUNTPOINT [PATH...]`.
+ * `work` gets the mount and the n paths behind it, and returns the exit status, as this does. */
+typedef int target_work(const struct target *t, int n, char **paths, bool quiet);
+int target_run(int argc, char **argv, const char *command, target_work *work) MUST_CHECK;

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,23 +166,5 @@ static int warm(const struct target *t, int n, char **paths, bool quiet)
 
 int ctl_warm(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'}, {0}};
-	struct target t;
-	bool quiet = false;
-	int option;
-	while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
-		if (option == 'h')
-			return print_help("warm");
-		if (option != 'q')
-			return misused_option();
-		quiet = true;
-	}
-	if (argc == optind)
-		return misused("warm: name a MOUNTPOINT");
-	if (target_find_mount(argv[optind], &t) < 0)
-		return FAILED;
-	int status = warm(&t, argc - optind - 1, argv + optind + 1, quiet);
-	target_free(&t);
-	return status;
+	return target_run(argc, argv, "warm", warm);
 }
