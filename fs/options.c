@@ -326,7 +326,7 @@ static int set_value(struct parser *p, enum key key, const char *arg)
 	return bad ? refuse(p, "bad value in option '%s': it must be %s", arg, expected(key)) : 0;
 }
 
-/* The option that `arg` begins with, "cache_size=" of "cache_size=1M"; 0: unknown. */
+/* The option that `arg` begins with, "cache_size=" of "cache_size=1M"; -1: unknown. */
 static int key_of(const char *arg)
 {
 	for (const struct fuse_opt *t = template; t->templ; t++) {

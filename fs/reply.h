@@ -14,7 +14,8 @@ static inline struct fs *fs_of(fuse_req_t req)
 }
 
 /* Before a request is processed, on its thread. What it answers is counted as read now; and when
- * the store tells of a change by others until it answers, the kernel may not keep it. */
+ * the store tells of a change by others until it answers, the kernel may not keep it. Returns that
+ * moment, of the monotonic clock. */
 int64_t reply_begin(struct fs *fs) NONNULL(1);
 
 /* Has the store told of a change by others since then? */
