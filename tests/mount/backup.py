@@ -12,6 +12,7 @@ PLACES = 40
 def backup(*args, code=0):
     result = subprocess.run(["recordfsctl", "backup", *args], stdin=subprocess.DEVNULL,
                             capture_output=True)
+    result.stderr = complaints(result.stderr)
     same(code, result.returncode, (args, result))
     if code == 0:
         same(b"", result.stderr)

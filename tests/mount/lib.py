@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 import stat
@@ -82,6 +83,15 @@ def same(wanted, got, what=""):
 def short(value):
     text = repr(value)
     return text if len(text) < 300 else f"{text[:300]}... ({len(text)} long)"
+
+
+PROGRESS = re.compile(rb"^recordfsctl: (checking|compacting|copying|dropping|exporting|importing|verifying"
+                      rb"|warming)( [^:,\n]*)?([:,] \d[^\n]*)?\n", re.M)
+
+
+def complaints(stderr):
+    """What recordfsctl has said besides how far it has come, which it says when work takes long."""
+    return PROGRESS.sub(b"", stderr)
 
 
 def fails(code, function, *args, **kwargs):

@@ -14,6 +14,7 @@ ROOT = os.getuid() == 0
 def ctl(*args, code=0, data=None, **more):
     result = subprocess.run(["recordfsctl", *args], input=data if data is not None else b"",
                             capture_output=True, **more)
+    result.stderr = complaints(result.stderr)
     same(code, result.returncode, (args, result.stderr))
     if code == 0:
         same(b"", result.stderr, args)
@@ -319,7 +320,7 @@ process = subprocess.Popen(["recordfsctl", "export", MNT], stdout=subprocess.PIP
 process.stdout.read(1000)
 process.send_signal(signal.SIGINT)
 process.stdout.close()
-text = process.stderr.read()
+text = complaints(process.stderr.read())
 same(1, process.wait(), text)
 same(1, text.count(b"\n"), text)
 
