@@ -21,31 +21,36 @@ static_assert(_IOC_SIZE(RECORDFS_IOC_SET) == sizeof(struct recordfs_set), "14 bi
 struct waiting {
 	struct notify_job job;
 	fuse_req_t req;
-	size_t size;
-	unsigned char out[];
+	size_t size; /* of `set`, as far as it is the answer */
+	struct recordfs_set set;
 };
 
 static void answer(struct notify_job *job)
 {
 	struct waiting *w = CONTAINER_OF(job, struct waiting, job);
-	fuse_reply_ioctl(w->req, 0, w->out, w->size);
+	fuse_reply_ioctl(w->req, 0, &w->set, w->size);
 	free(w);
 }
 
-/* The request holds none of the kernel's locks, so it may wait: see notify.h. */
-static void reply_after_drops(fuse_req_t req, const void *out, size_t size)
+/* Before anything is done, so that nothing is said to have failed that was done. NULL: answered,
+ * with ENOMEM. */
+static struct waiting *waiting_new(fuse_req_t req, size_t size)
 {
-	struct waiting *w = malloc(sizeof *w + size);
-	if (!w) { /* what was noted is dropped all the same, if a little later */
-		fuse_reply_ioctl(req, 0, out, size);
-		return;
+	struct waiting *w = calloc(1, sizeof *w);
+	if (!w) {
+		fuse_reply_err(req, ENOMEM);
+		return NULL;
 	}
 	w->req = req;
 	w->size = size;
 	w->job = (struct notify_job){.done = answer};
-	if (size > 0)
-		memcpy(w->out, out, size);
-	notify_after(fs_of(req)->notify, &w->job);
+	return w;
+}
+
+/* The request holds none of the kernel's locks, so it may wait: see notify.h. */
+static void reply_after_drops(struct waiting *w)
+{
+	notify_after(fs_of(w->req)->notify, &w->job);
 }
 
 /* The heap's top goes back by itself, but blocks lie anywhere in it. */
@@ -68,6 +73,9 @@ static void drop(fuse_req_t req, const struct recordfs_drop *d)
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
+	struct waiting *w = waiting_new(req, 0);
+	if (!w)
+		return;
 	loop_may_block(NULL);
 	if (d->all) {
 		stack_forget_all(fs->store);
@@ -79,7 +87,7 @@ static void drop(fuse_req_t req, const struct recordfs_drop *d)
 		notify_forget(fs->notify, d->ino[i]);
 	}
 	loop_has_blocked();
-	reply_after_drops(req, NULL, 0);
+	reply_after_drops(w);
 }
 
 static void warm(fuse_req_t req, uint64_t ino, const struct recordfs_warm *in)
@@ -122,29 +130,30 @@ static void have_kernel_follow(struct fs *fs)
 static void set(fuse_req_t req, const struct recordfs_set *in)
 {
 	struct fs *fs = fs_of(req);
-	struct recordfs_set out = *in;
+	struct waiting *w = waiting_new(req, sizeof *in);
+	if (!w)
+		return;
+	struct recordfs_set *out = &w->set;
 	struct options before, now;
-	out.text[sizeof out.text - 1] = '\0';
-	memset(out.options, 0, sizeof out.options);
-	memset(out.why, 0, sizeof out.why);
+	memcpy(out->text, in->text, sizeof out->text - 1);
 	loop_may_block(NULL);
 	int r = settings_change(
-		&fs->settings, fs->store, out.text, &before, out.why, sizeof out.why);
+		&fs->settings, fs->store, out->text, &before, out->why, sizeof out->why);
 	loop_has_blocked();
-	out.error = -r;
+	out->error = -r;
 	now = settings_get(&fs->settings);
-	control_describe(&now, out.options, sizeof out.options);
+	control_describe(&now, out->options, sizeof out->options);
 	if (r == 0) {
 		log_line(LOG_NOTICE, "user %u has set %s; now %s", (unsigned)fuse_req_ctx(req)->uid,
-			out.text, out.options);
+			out->text, out->options);
 		if (now.cache_size < before.cache_size)
 			give_memory_back();
 	}
 	if (r == 0 && now.cache_ttl_ns < before.cache_ttl_ns) {
 		have_kernel_follow(fs);
-		reply_after_drops(req, &out, sizeof out);
+		reply_after_drops(w);
 	} else {
-		fuse_reply_ioctl(req, 0, &out, sizeof out);
+		answer(&w->job);
 	}
 }
 
