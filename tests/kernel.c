@@ -28,6 +28,7 @@ struct kernel {
 	struct options options;
 	struct fuse_session *se;
 	uint32_t uid, gid;
+	void (*pause)(bool);
 	uint64_t last_unique;
 	unsigned interrupts; /* that libfuse may still remember */
 
@@ -82,15 +83,25 @@ _Noreturn static void die(const char *what)
 	abort();
 }
 
-static void keep(struct kernel_answer *a, const struct fuse_out_header *h, const struct iovec *iov,
-	int count)
+static void *kernel_memory(struct kernel *k, size_t size)
+{
+	if (k->pause)
+		k->pause(true);
+	void *p = malloc(size);
+	if (!p)
+		die("no memory");
+	if (k->pause)
+		k->pause(false);
+	return p;
+}
+
+static void keep(struct kernel *k, struct kernel_answer *a, const struct fuse_out_header *h,
+	const struct iovec *iov, int count)
 {
 	a->answered = true;
 	a->error = -h->error;
 	a->size = h->len - sizeof *h;
-	a->data = malloc(a->size + 1);
-	if (!a->data)
-		die("no memory");
+	a->data = kernel_memory(k, a->size + 1);
 	size_t at = 0;
 	for (int i = 1; i < count; i++) {
 		memcpy(a->data + at, iov[i].iov_base, iov[i].iov_len);
@@ -121,7 +132,7 @@ static ssize_t take_answer(int fd, struct iovec *iov, int count, void *userdata)
 			continue;
 		found = true;
 		refused = k->waiting[i].answer->refused;
-		keep(k->waiting[i].answer, &h, iov, count);
+		keep(k, k->waiting[i].answer, &h, iov, count);
 		k->waiting[i] = k->waiting[--k->n_waiting];
 		pthread_cond_broadcast(&k->answered);
 	}
@@ -153,9 +164,7 @@ static void process(struct kernel *k, uint64_t unique, uint32_t opcode, uint64_t
 		.uid = k->uid,
 		.gid = k->gid,
 		.pid = (uint32_t)getpid()};
-	struct fuse_buf buf = {.size = h.len, .mem = malloc(h.len)};
-	if (!buf.mem)
-		die("no memory");
+	struct fuse_buf buf = {.size = h.len, .mem = kernel_memory(k, h.len)};
 	memcpy(buf.mem, &h, sizeof h);
 	if (size)
 		memcpy((char *)buf.mem + sizeof h, in, size);
@@ -278,6 +287,7 @@ struct kernel *kernel_open(struct store *store, const struct kernel_config *conf
 	k->options = (struct options){.cache_ttl_ns = config->cache_ttl_ns};
 	k->uid = config->uid;
 	k->gid = config->gid;
+	k->pause = config->pause;
 	k->fs.options = &k->options;
 	settings_init(&k->fs.settings, &k->options);
 	k->fs.store = store;

@@ -32,6 +32,8 @@ struct kernel_config {
 	uint32_t minor;	      /* of the kernel's protocol */
 	int64_t cache_ttl_ns; /* as in struct options */
 	uint32_t uid, gid;    /* of who asks */
+	void (*pause)(
+		bool); /* around what is this kernel's work and not the daemon's; may be NULL */
 };
 
 /* What became of a request. Its memory must stay until kernel_settle(). */

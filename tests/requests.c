@@ -6,6 +6,7 @@
 #include "cache/store/sqlite.h"
 #include "cache/store/sqlite_check.h"
 
+#include <errno.h>
 #include <linux/fuse.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,8 +97,12 @@ static void open_sides(struct requests *r, uint8_t how)
 	cache.size = 0;
 	if (cache_new(&cache, model_store_new(), &r->store[SIDE_MODEL]) < 0)
 		die("no cache");
-	for (unsigned side = 0; side < SIDES; side++)
+	for (unsigned side = 0; side < SIDES; side++) {
+		config.pause = r->hooks && side == SIDE_TESTED ? r->hooks->pause : NULL;
 		r->kernel[side] = kernel_open(r->store[side], &config);
+	}
+	if (r->hooks)
+		r->hooks->opened(r->store[SIDE_TESTED]);
 	r->things[0] = (struct thing){.ino = {STORE_ROOT_INO, STORE_ROOT_INO}, .nlookup = 1};
 	r->n_things = 1;
 }
@@ -119,14 +124,41 @@ static void settle(struct requests *r)
 	r->n_held = 0;
 }
 
+static void ask_one(struct requests *r, struct asked *a, unsigned side)
+{
+	if (a->patch_at != SIZE_MAX)
+		memcpy(a->in + a->patch_at, &a->patch[side], sizeof a->patch[side]);
+	kernel_ask(
+		r->kernel[side], a->opcode, a->nodeid[side], a->in, a->in_size, &a->answer[side]);
+}
+
+/* False: it failed, as it may. */
+static bool ask_hooked(struct requests *r, struct asked *a)
+{
+	struct kernel_answer *answer = &a->answer[SIDE_TESTED];
+	r->hooks->before();
+	ask_one(r, a, SIDE_TESTED);
+	kernel_commit(r->kernel[SIDE_TESTED]);
+	bool failed = r->hooks->after();
+	if (!kernel_settle(r->kernel[SIDE_TESTED]))
+		die("a request is not answered, or twice");
+	if (failed && (answer->error == EIO || answer->error == ENOMEM))
+		return false;
+	ask_one(r, a, SIDE_MODEL);
+	return true;
+}
+
 static void ask(struct requests *r, struct asked *a, bool refused)
 {
-	for (unsigned side = 0; side < SIDES; side++) {
-		if (a->patch_at != SIZE_MAX)
-			memcpy(a->in + a->patch_at, &a->patch[side], sizeof a->patch[side]);
+	for (unsigned side = 0; side < SIDES; side++)
 		a->answer[side].refused = refused;
-		kernel_ask(r->kernel[side], a->opcode, a->nodeid[side], a->in, a->in_size,
-			&a->answer[side]);
+	if (!r->hooks) {
+		for (unsigned side = 0; side < SIDES; side++)
+			ask_one(r, a, side);
+	} else if (!ask_hooked(r, a)) {
+		kernel_answer_free(&a->answer[SIDE_TESTED]);
+		free(a->in);
+		r->n_held--;
 	}
 }
 
@@ -182,11 +214,13 @@ static void check_sqlite(struct requests *r)
 		(void)requests_wrong(r, "%llu orphans are left", (unsigned long long)sum.orphans);
 }
 
-bool requests_run(const uint8_t *input, size_t size, char *why)
+bool requests_run_hooked(
+	const uint8_t *input, size_t size, const struct requests_hooks *hooks, char *why)
 {
 	struct requests *r = calloc(1, sizeof *r);
 	if (!r)
 		die("no memory");
+	r->hooks = hooks;
 	r->why = why;
 	r->in = (struct requests_input){input, input + size};
 	uint8_t how = input_u8(&r->in);
@@ -199,7 +233,8 @@ bool requests_run(const uint8_t *input, size_t size, char *why)
 		r->n_held++;
 		ask(r, a, kind & 0x80);
 		/* What is gone after a STATFS is not to be asked for. */
-		if (!(kind & 0x40) || r->n_held == REQUESTS_HELD || a->opcode == FUSE_STATFS)
+		if (!(kind & 0x40) || hooks || r->n_held == REQUESTS_HELD ||
+			a->opcode == FUSE_STATFS)
 			settle(r);
 	}
 	leave(r);
@@ -214,4 +249,9 @@ bool requests_run(const uint8_t *input, size_t size, char *why)
 	good = !r->broken;
 	free(r);
 	return good;
+}
+
+bool requests_run(const uint8_t *input, size_t size, char *why)
+{
+	return requests_run_hooked(input, size, NULL, why);
 }

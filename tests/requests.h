@@ -39,6 +39,20 @@ void requests_setup(void);
 void requests_teardown(void);
 bool requests_run(const uint8_t *input, size_t size, char *why) MUST_CHECK NONNULL(3);
 
+/* For who wants something to fail in the daemon under test, on the thread that runs the input. */
+struct requests_hooks {
+	void (*opened)(struct store *store); /* the one below that daemon */
+	void (*pause)(bool on);		     /* what comes now is not the daemon's own work */
+	void (*before)(void);		     /* it is asked */
+	bool (*after)(void);		     /* it has answered; has anything failed? */
+};
+
+/* The same with hooks, or NULL. A request in which something has failed may say EIO or ENOMEM; then
+ * the model is not asked, so it must have changed nothing. None waits for the next one to be asked.
+ */
+bool requests_run_hooked(const uint8_t *input, size_t size, const struct requests_hooks *hooks,
+	char *why) MUST_CHECK NONNULL(4);
+
 /* So far. */
 struct requests_counts {
 	unsigned runs, asked, failed; /* failed: answered with an error */
@@ -85,6 +99,7 @@ struct asked {
 struct requests {
 	struct store *store[SIDES];
 	struct kernel *kernel[SIDES];
+	const struct requests_hooks *hooks; /* or NULL */
 	char *why;
 	bool broken;
 	struct requests_input in;
