@@ -192,7 +192,7 @@ static void note_fault(void *arg, const struct sqlite_check_fault *f)
 	if (getenv("RFS_KEEP"))
 		fprintf(stderr, "fault: inode %lld: %s\n", (long long)f->ino, f->what);
 	found->mismatches += strcmp(f->what, "checksum does not match") == 0 ||
-			     strstr(f->what, "blocks are missing") != NULL;
+			     strstr(f->what, " missing") != NULL;
 	if (found->faults++ == 0)
 		snprintf(found->first, sizeof found->first, "inode %lld: %s", (long long)f->ino,
 			f->what);

@@ -26,6 +26,10 @@ int ctl_compact(int argc, char **argv) MUST_CHECK;
 int ctl_export(int argc, char **argv) MUST_CHECK;
 int ctl_import(int argc, char **argv) MUST_CHECK;
 
+struct sqlite3;
+/* For struct sqlite_check_handler: a signal stops SQLite at once. */
+void interrupt_on_signal(void *arg, struct sqlite3 *db);
+
 /* One line on standard error, "recordfsctl: ..."; returns FAILED. */
 int complain(const char *format, ...) PRINTF_LIKE(1, 2);
 /* The same for a command line that cannot be understood, and how to go on; returns USAGE. */
@@ -54,3 +58,6 @@ enum { NUMBER_SIZE = 40 };
 const char *number(uint64_t value, char buf[NUMBER_SIZE]);
 const char *size_of(uint64_t bytes, char buf[NUMBER_SIZE]);
 const char *seconds_of(int64_t nanoseconds, char buf[NUMBER_SIZE]);
+
+/* "1 inode", "1,234 inodes". */
+void print_count(FILE *out, uint64_t n, const char *one, const char *many);

@@ -58,9 +58,10 @@ static void print_range(const struct range *r)
 		printf(" %s", b->flags & RECORDFS_BLOCK_HAS_SUM ? "stored, with checksums"
 								: "stored, without checksums");
 	else if (b->flags & RECORDFS_BLOCK_HAS_SUM)
-		printf(" %4" PRIu32 " bytes, checksum %016" PRIx64, b->len, b->sum);
+		printf(" %4" PRIu32 " %s, checksum %016" PRIx64, b->len,
+			b->len == 1 ? "byte" : "bytes", b->sum);
 	else
-		printf(" %4" PRIu32 " bytes, no checksum", b->len);
+		printf(" %4" PRIu32 " %s, no checksum", b->len, b->len == 1 ? "byte" : "bytes");
 	if (b->flags & RECORDFS_BLOCK_CACHED)
 		printf(", cached, TTL left %s", seconds_of(r->ttl_least, ttl));
 	printf("\n");
@@ -190,7 +191,8 @@ static int describe(int fd, const char *path, bool each_block)
 		return FAILED;
 	print_path(stdout, path);
 	print_link(path);
-	printf("\n  inode %" PRIu64 ", %s bytes", i.ino, number(i.size, a));
+	printf("\n  inode %" PRIu64 ", ", i.ino);
+	print_count(stdout, i.size, "byte", "bytes");
 	printf(", version %" PRIu64 ", TTL %s (%s)\n", i.version, seconds_of(i.ttl, a),
 		i.own_ttl ? "its own" : "the mount's");
 	if (count.totals.stored + count.totals.holes == 0)

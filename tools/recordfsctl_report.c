@@ -44,9 +44,10 @@ static void print_warnings(FILE *out, const struct snapshot *s)
 			snapshot_state(s));
 	if (snapshot_value(s, STAT_checksum_failures))
 		fprintf(out,
-			"<p class=\"warn\">Damaged blocks: %s checksums did not match; see "
+			"<p class=\"warn\">Damaged blocks: %s %s did not match; see "
 			"recordfsctl check</p>\n",
-			number(snapshot_value(s, STAT_checksum_failures), text));
+			number(snapshot_value(s, STAT_checksum_failures), text),
+			snapshot_value(s, STAT_checksum_failures) == 1 ? "checksum" : "checksums");
 }
 
 static void print_head(FILE *out, const struct snapshot *s, const char *path)

@@ -131,9 +131,10 @@ void stats_print_warnings(FILE *out, const struct snapshot *s, const char *end)
 			end, snapshot_state(s), end);
 	if (snapshot_value(s, STAT_checksum_failures))
 		fprintf(out,
-			"%s*** DAMAGED BLOCKS: %s checksums did not match; see recordfsctl check"
-			" ***%s",
-			end, number(snapshot_value(s, STAT_checksum_failures), text), end);
+			"%s*** DAMAGED BLOCKS: %s %s did not match; see recordfsctl check ***%s",
+			end, number(snapshot_value(s, STAT_checksum_failures), text),
+			snapshot_value(s, STAT_checksum_failures) == 1 ? "checksum" : "checksums",
+			end);
 }
 
 static void print_latency(FILE *out, const struct measured *m, double seconds, const char *end)

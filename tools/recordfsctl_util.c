@@ -63,6 +63,10 @@ static int failed(const char *path, int error)
 	if (error == ENOTCONN)
 		complain("%s: the mount's daemon has died; fusermount3 -u it and mount it again",
 			path);
+	else if (error == EACCES && geteuid() == 0)
+		complain("%s: Permission denied, to root as well: it is another user's mount,"
+			 " without allow_root; do this as that user",
+			path);
 	else
 		complain("%s: %s", path, strerror(error));
 	return -1;
@@ -160,7 +164,10 @@ const char *size_of(uint64_t bytes, char buf[NUMBER_SIZE])
 	size_t unit = 0;
 	for (; value >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
 		value /= 1024;
-	snprintf(buf, NUMBER_SIZE, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	if (bytes == 1)
+		snprintf(buf, NUMBER_SIZE, "1 byte");
+	else
+		snprintf(buf, NUMBER_SIZE, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 	return buf;
 }
 
@@ -175,4 +182,10 @@ const char *seconds_of(int64_t nanoseconds, char buf[NUMBER_SIZE])
 		n--;
 	snprintf(buf + n, (size_t)(NUMBER_SIZE - n), " s");
 	return buf;
+}
+
+void print_count(FILE *out, uint64_t n, const char *one, const char *many)
+{
+	char text[NUMBER_SIZE];
+	fprintf(out, "%s %s", number(n, text), n == 1 ? one : many);
 }

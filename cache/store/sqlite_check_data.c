@@ -33,14 +33,20 @@ static int64_t bytes(uint64_t blocks)
 	return (int64_t)(blocks * STORE_BLOCK_SIZE);
 }
 
+static void tell_missing(struct check *k, const struct file *f, uint64_t n)
+{
+	check_fault(k, f->ino, bytes(f->next),
+		n == 1 ? "%llu block is missing" : "%llu blocks are missing",
+		(unsigned long long)n);
+}
+
 /* A row, of data or a hole, takes blocks [first, first + count). */
 static void place(struct check *k, struct file *f, uint64_t first, uint64_t count, const char *kind)
 {
 	if (first < f->next)
 		check_fault(k, f->ino, bytes(first), "a %s where another row is already", kind);
 	else if (first > f->next && f->next < f->eof && !f->deleted)
-		check_fault(k, f->ino, bytes(f->next), "%llu blocks are missing",
-			(unsigned long long)((first < f->eof ? first : f->eof) - f->next));
+		tell_missing(k, f, (first < f->eof ? first : f->eof) - f->next);
 	if (first + count > f->eof)
 		check_fault(k, f->ino, bytes(first > f->eof ? first : f->eof),
 			"a %s past the end of the file", kind);
@@ -71,11 +77,12 @@ static void check_run(struct check *k, struct file *f, const struct cursor *row)
 	f->stored += count;
 	place(k, f, first, count, "run of blocks");
 	if (len == 0 || first % SQ_RUN_MAX + count > SQ_RUN_MAX) {
-		check_fault(k, f->ino, bytes(first), "a row of %llu bytes cannot be here",
-			(unsigned long long)len);
+		check_fault(k, f->ino, bytes(first), "a row of %llu byte%s cannot be here",
+			(unsigned long long)len, check_plural((int64_t)len));
 	} else if (sq_run_columns(row->st, &run) < 0) {
-		check_fault(k, f->ino, bytes(first), "%lld bytes of checksums for %llu blocks",
-			(long long)cursor_int(row, 3), (unsigned long long)count);
+		check_fault(k, f->ino, bytes(first), "%lld byte%s of checksums for %llu block%s",
+			(long long)cursor_int(row, 3), check_plural(cursor_int(row, 3)),
+			(unsigned long long)count, check_plural((int64_t)count));
 	} else {
 		if (first + count == f->eof && (uint64_t)bytes(first) + len > f->size)
 			check_fault(k, f->ino, (int64_t)f->size,
@@ -89,7 +96,8 @@ static void check_hole(struct check *k, struct file *f, const struct cursor *row
 	uint64_t first = sq_key_block(cursor_int(row, 0));
 	int64_t count = cursor_int(row, 1), reserved = cursor_int(row, 2);
 	if (count < 1 || count > (int64_t)1 << SQ_BLOCK_BITS) {
-		check_fault(k, f->ino, bytes(first), "a hole of %lld blocks", (long long)count);
+		check_fault(k, f->ino, bytes(first), "a hole of %lld block%s", (long long)count,
+			check_plural(count));
 		return;
 	}
 	if (reserved != 0 && reserved != 1)
@@ -123,15 +131,15 @@ static int check_rows(struct check *k, struct file *f, struct cursor *run, struc
 static void check_counts(struct check *k, const struct file *f, const struct cursor *inode)
 {
 	if (f->next < f->eof && !f->deleted)
-		check_fault(k, f->ino, bytes(f->next), "%llu blocks are missing",
-			(unsigned long long)(f->eof - f->next));
+		tell_missing(k, f, f->eof - f->next);
 	if ((int64_t)f->stored != cursor_int(inode, 4))
-		check_fault(k, f->ino, -1, "block count is %lld, but %llu blocks are stored",
-			(long long)cursor_int(inode, 4), (unsigned long long)f->stored);
+		check_fault(k, f->ino, -1, "block count is %lld, but %llu %s stored",
+			(long long)cursor_int(inode, 4), (unsigned long long)f->stored,
+			f->stored == 1 ? "block is" : "blocks are");
 	if ((int64_t)f->reserved != cursor_int(inode, 5))
-		check_fault(k, f->ino, -1,
-			"count of reserved blocks is %lld, but %llu are reserved",
-			(long long)cursor_int(inode, 5), (unsigned long long)f->reserved);
+		check_fault(k, f->ino, -1, "count of reserved blocks is %lld, but %llu %s reserved",
+			(long long)cursor_int(inode, 5), (unsigned long long)f->reserved,
+			f->reserved == 1 ? "is" : "are");
 }
 
 static struct file begin_file(const struct cursor *inode, int64_t ino)
@@ -163,8 +171,8 @@ int check_data(struct check *k)
 		struct file f = begin_file(&inode, ino);
 		r = check_rows(k, &f, &run, &hole);
 		if (f.strays)
-			check_fault(k, ino, -1, "has %llu rows of data or holes, but %s",
-				(unsigned long long)f.strays,
+			check_fault(k, ino, -1, "has %llu row%s of data or holes, but %s",
+				(unsigned long long)f.strays, check_plural((int64_t)f.strays),
 				f.exists ? "is not a regular file" : "there is no such inode");
 		if (r == 0 && f.regular)
 			check_counts(k, &f, &inode);

@@ -94,12 +94,13 @@ static void check_symlink(struct check *k, const struct cursor *c)
 		check_fault(k, c->ino, -1,
 			symlink ? "symlink without a target" : "has a target, but is no symlink");
 	else if (symlink && len > STORE_TARGET_MAX)
-		check_fault(k, c->ino, -1, "target is %lld bytes long", (long long)len);
+		check_fault(k, c->ino, -1, "target is %lld byte%s long", (long long)len,
+			check_plural(len));
 	else if (symlink && cursor_int(c, TARGET_NUL) != 0)
 		check_fault(k, c->ino, -1, "target has a NUL byte in it");
 	else if (symlink && len != cursor_int(c, SIZE))
-		check_fault(k, c->ino, -1, "size is %lld, but the target %lld bytes long",
-			(long long)cursor_int(c, SIZE), (long long)len);
+		check_fault(k, c->ino, -1, "size is %lld, but the target %lld byte%s long",
+			(long long)cursor_int(c, SIZE), (long long)len, check_plural(len));
 }
 
 /* Columns that only some types have. */

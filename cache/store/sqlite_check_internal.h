@@ -65,6 +65,12 @@ void check_begin_step(struct check *k, const char *step) NONNULL(1, 2);
 /* Values that are longer are a fault, and not loaded. */
 #define CHECK_LENGTH_MAX (64 << 20)
 
+/* "%lld name%s": what a number of things ends with. */
+static inline const char *check_plural(int64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* The one fault of data that is no disorder of rows: what is stored there is not what was. */
 #define CHECK_MISMATCH "checksum does not match"
 

@@ -30,8 +30,9 @@ static void judge_name(struct check *k, const struct cursor *c)
 	size_t len = (size_t)sqlite3_column_bytes(c->st, 1);
 	if ((class != SQLITE_TEXT && class != SQLITE_BLOB) || !check_name_valid(name, len))
 		check_fault(k, c->ino, -1,
-			"has an entry with an invalid name of %lld bytes, for inode %lld",
-			(long long)cursor_int(c, 2), (long long)cursor_int(c, 3));
+			"has an entry with an invalid name of %lld byte%s, for inode %lld",
+			(long long)cursor_int(c, 2), check_plural(cursor_int(c, 2)),
+			(long long)cursor_int(c, 3));
 	else if (class != (sq_is_text(name, len) ? SQLITE_TEXT : SQLITE_BLOB))
 		check_fault(k, c->ino, -1, "has an entry whose name should be %s, for inode %lld",
 			class == SQLITE_TEXT ? "a BLOB, for it is not UTF-8"
@@ -113,11 +114,11 @@ static void judge_directory(struct check *k, const struct cursor *inode, const s
 		check_fault(k, inode->ino, -1, "the parent of the root is inode %lld",
 			(long long)cursor_int(inode, 3));
 	if (names->n != (root || deleted ? 0 : 1))
-		check_fault(k, inode->ino, -1, "a %sdirectory with %lld names",
+		check_fault(k, inode->ino, -1, "a %sdirectory with %lld name%s",
 			root	  ? "root "
 			: deleted ? "deleted "
 				  : "",
-			(long long)names->n);
+			(long long)names->n, check_plural(names->n));
 	else if (names->strange_parent)
 		check_fault(k, inode->ino, -1, "its parent is not inode %lld, as its row says",
 			(long long)cursor_int(inode, 3));
@@ -134,8 +135,8 @@ static void judge_names(struct check *k, const struct cursor *inode, const struc
 		check_fault(k, inode->ino, -1,
 			"lost: it has no name, though its link count is %lld", (long long)nlink);
 	else if (nlink != names->n)
-		check_fault(k, inode->ino, -1, "link count is %lld, but it has %lld names",
-			(long long)nlink, (long long)names->n);
+		check_fault(k, inode->ino, -1, "link count is %lld, but it has %lld name%s",
+			(long long)nlink, (long long)names->n, check_plural(names->n));
 }
 
 int check_names(struct check *k)
@@ -168,20 +169,26 @@ int check_names(struct check *k)
 	"SELECT parent, count(*), sum(type = " DIRECTORY ") FROM dentry GROUP BY parent"           \
 	" ORDER BY parent"
 
+static const char *entries_of(int64_t n)
+{
+	return n == 1 ? "entry" : "entries";
+}
+
 static void judge_entries(
 	struct check *k, const struct cursor *inode, int64_t entries, int64_t subdirectories)
 {
 	int64_t nlink = cursor_int(inode, 2);
 	bool directory = S_ISDIR((mode_t)cursor_int(inode, 1));
 	if (!directory && entries > 0)
-		check_fault(k, inode->ino, -1, "has %lld entries, but is no directory",
-			(long long)entries);
+		check_fault(k, inode->ino, -1, "has %lld %s, but is no directory",
+			(long long)entries, entries_of(entries));
 	else if (directory && nlink == 0 && entries > 0)
-		check_fault(k, inode->ino, -1, "a deleted directory with %lld entries",
-			(long long)entries);
+		check_fault(k, inode->ino, -1, "a deleted directory with %lld %s",
+			(long long)entries, entries_of(entries));
 	else if (directory && nlink != 0 && nlink != 2 + subdirectories)
-		check_fault(k, inode->ino, -1, "link count is %lld, but it has %lld subdirectories",
-			(long long)nlink, (long long)subdirectories);
+		check_fault(k, inode->ino, -1, "link count is %lld, but it has %lld %s",
+			(long long)nlink, (long long)subdirectories,
+			subdirectories == 1 ? "subdirectory" : "subdirectories");
 }
 
 int check_directories(struct check *k)
@@ -198,8 +205,8 @@ int check_directories(struct check *k)
 		if (exists)
 			judge_entries(k, &inode, entries, used ? cursor_int(&group, 2) : 0);
 		else
-			check_fault(k, ino, -1, "has %lld entries, but there is no such inode",
-				(long long)entries);
+			check_fault(k, ino, -1, "has %lld %s, but there is no such inode",
+				(long long)entries, entries_of(entries));
 		if (exists)
 			r = cursor_next(&inode);
 		if (r == 0 && used)

@@ -172,7 +172,10 @@ static int cut_at_end(struct parts *f)
 		(long long)f->eof);
 	int r = repair_ask(m, sql, 0, &strays);
 	if (r == 0 && strays) {
-		repair_tell(m, f->ino, "%lld blocks past its end are dropped", (long long)strays);
+		repair_tell(m, f->ino,
+			strays == 1 ? "%lld block past its end is dropped"
+				    : "%lld blocks past its end are dropped",
+			(long long)strays);
 		r = repair_run(m, "DELETE FROM piece WHERE block >= %lld", (long long)f->eof);
 	}
 	if (r < 0 || tail == 0)
@@ -340,8 +343,10 @@ static int mend_file(struct parts *f)
 		r = put_together(f);
 	if (r == 0 && f->poisoned)
 		repair_tell(f->m, f->ino,
-			"%llu blocks of it are lost: reading them is an error until they are"
-			" written",
+			f->poisoned == 1 ? "%llu block of it is lost: reading it is an error until"
+					   " it is written"
+					 : "%llu blocks of it are lost: reading them is an error"
+					   " until they are written",
 			(unsigned long long)f->poisoned);
 	if (r == 0)
 		repair_tell(f->m, f->ino, "its rows of data, and their count, are set right");

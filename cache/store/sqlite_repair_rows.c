@@ -227,8 +227,11 @@ static int copy_table(struct repair *m, const struct table *t, sqlite3 *from, ui
 		repair_tell(m, 0, "table %s is lost: %s", t->name, sqlite3_errmsg(from));
 	if (c.strange)
 		repair_tell(m, 0,
-			"%llu rows of table %s are left out: they have values that no row"
-			" can have",
+			c.strange == 1
+				? "%llu row of table %s is left out: it has values that no row"
+				  " can have"
+				: "%llu rows of table %s are left out: they have values"
+				  " that no row can have",
 			(unsigned long long)c.strange, t->name);
 	sqlite3_finalize(c.up);
 	sqlite3_finalize(c.down);

@@ -30,7 +30,7 @@ has '^  24 +1696 bytes, checksum'
 recordfsctl info "$MNT/sparse" >info.out
 has '1 stored, 268,435,456 in holes'
 has '^  0-268435455 +hole$'
-has '^  268435456 +1 bytes, checksum'
+has '^  268435456 +1 byte, checksum'
 has "TTL 1000 s .the mount's"
 setfattr -n user.recordfs.ttl -v 0.0001 "$MNT/sparse"
 recordfsctl info "$MNT/sparse" >info.out
