@@ -67,7 +67,7 @@ static int drop(const struct target *t, int n, char **paths, bool quiet)
 	}
 	progress_begin(&d->progress, "dropping", PROGRESS_COUNT, quiet);
 	if (n == 0)
-		status = t->below[1] ? drop_path(d, t->below) : drop_all(d);
+		status = t->place.below[1] ? drop_path(d, t->place.below) : drop_all(d);
 	for (int i = 0; i < n && !interrupted() && !d->failed; i++)
 		if (drop_path(d, paths[i]) != DONE)
 			status = FAILED;

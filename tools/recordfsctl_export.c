@@ -133,7 +133,7 @@ static int export(const char *argument, const char *where, const struct options 
 	int status = FAILED;
 	uint64_t left_out = 0;
 	char n[NUMBER_SIZE];
-	char *path = where ? target_path(&t, where) : strdup(t.mounted ? t.below : "/");
+	char *path = where ? target_path(&t, where) : strdup(t.mounted ? t.place.below : "/");
 	if (path && o->file)
 		status = export_to_file(t.store, path, o, &left_out);
 	else if (path)

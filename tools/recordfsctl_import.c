@@ -68,22 +68,26 @@ static void show_complaint(void *arg, const char *path, const char *reason)
 
 static int finish(int r, const struct tar_import_summary *sum, const char *why, bool quiet)
 {
-	char a[NUMBER_SIZE], b[NUMBER_SIZE];
+	char a[NUMBER_SIZE];
 	if (r < 0) {
 		say(why, NULL);
-		if (sum->records)
-			fprintf(stderr, "; %s %s imported, each of them whole\n",
-				number(sum->records, a),
-				sum->records == 1 ? "record was" : "records were");
+		if (sum->records == 1)
+			fputs("; 1 record was imported, whole\n", stderr);
+		else if (sum->records)
+			fprintf(stderr, "; %s records were imported, each of them whole\n",
+				number(sum->records, a));
 		else
 			fputs("; nothing was imported\n", stderr);
 		return FAILED;
 	}
-	if (!quiet)
-		printf("%s records, %s\n", number(sum->records, a), size_of(sum->bytes, b));
+	if (!quiet) {
+		print_count(stdout, sum->records, "record", "records");
+		printf(", %s\n", size_of(sum->bytes, a));
+	}
 	if (sum->failures)
-		return complain("%s entries could not be imported as they are, see above",
-			number(sum->failures, a));
+		return complain("%s %s could not be imported as %s, see above",
+			number(sum->failures, a), sum->failures == 1 ? "entry" : "entries",
+			sum->failures == 1 ? "it is" : "they are");
 	return DONE;
 }
 
@@ -132,7 +136,7 @@ static int find_target(
 	} else if (target_find_writable(argument, t) < 0) {
 		return -1;
 	}
-	*ret_path = where ? target_path(t, where) : strdup(t->mounted ? t->below : "/");
+	*ret_path = where ? target_path(t, where) : strdup(t->mounted ? t->place.below : "/");
 	if (*ret_path)
 		return 0;
 	target_free(t);

@@ -300,7 +300,7 @@ static int list_target(const char *argument, const char *below, enum form form)
 	struct target t;
 	if (target_find(argument, &t) < 0)
 		return FAILED;
-	char *path = below ? target_path(&t, below) : strdup(t.below ? t.below : "/");
+	char *path = below ? target_path(&t, below) : strdup(t.mounted ? t.place.below : "/");
 	int status = path ? list(t.store, path, form) : FAILED;
 	free(path);
 	target_free(&t);

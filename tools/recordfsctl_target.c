@@ -4,48 +4,21 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* The directory above `path`, an absolute one, by cutting it; false: it is the root of all. */
-static bool go_up(char *path)
+/* Where `argument` lies in the store, and where all of that is mounted. */
+static int find_place(const char *argument, struct target *t)
 {
-	char *slash = strrchr(path, '/');
-	if (!slash || path[1] == '\0')
-		return false;
-	slash[slash == path] = '\0';
-	return true;
-}
-
-/* Cuts *path, absolute and without symlinks, to the root of the mount that it is on. */
-static int find_root(char *path)
-{
-	struct stat here, above;
-	if (stat(path, &here) < 0)
-		return -errno;
-	for (;;) {
-		char *up = strdup(path);
-		if (!up)
-			return -ENOMEM;
-		bool ends = !go_up(up) || (stat(up, &above) == 0 && above.st_dev != here.st_dev);
-		free(up);
-		if (ends)
-			return 0;
-		(void)go_up(path);
-	}
-}
-
-/* Of an absolute path without symlinks: "/" for the root itself; NULL: it is not below it. */
-static const char *strip_root(const char *root, const char *path)
-{
-	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
-	if (strncmp(path, root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
-		return NULL;
-	return path[len] == '\0' ? "/" : path + len;
+	char *path = realpath(argument, NULL);
+	int r = path ? place_find(path, &t->place) : -errno;
+	free(path);
+	if (r == 0 && place_root(&t->place, &t->root) == -ENOMEM)
+		r = -ENOMEM;
+	return r;
 }
 
 static int find_mounted(const char *argument, struct target *t)
@@ -62,26 +35,28 @@ static int find_mounted(const char *argument, struct target *t)
 		return r;
 	t->mounted = true;
 	t->store = strndup(s.store, sizeof s.store - 1);
-	char *path = realpath(argument, NULL);
-	t->root = path ? strdup(path) : NULL;
-	r = !path ? -errno : !t->root ? -ENOMEM : find_root(t->root);
-	const char *below = r == 0 ? strip_root(t->root, path) : NULL;
-	t->below = below ? strdup(below) : NULL;
-	free(path);
-	if (r < 0 || !t->store || !t->below) {
+	r = find_place(argument, t);
+	if (r < 0 || !t->store) {
 		complain("%s: %s", argument, strerror(r < 0 ? -r : ENOMEM));
 		return -1;
 	}
 	return 0;
 }
 
+bool target_is_mountpoint(const char *argument)
+{
+	struct stat st;
+	if (stat(argument, &st) < 0)
+		return errno == ENOTCONN || errno == EACCES;
+	return S_ISDIR(st.st_mode);
+}
+
 int target_find(const char *argument, struct target *ret)
 {
 	struct target t = {.name = argument};
-	struct stat st;
 	char why[SQLITE_STORE_WHY];
 	int r = 0;
-	if (stat(argument, &st) == 0 && S_ISDIR(st.st_mode))
+	if (target_is_mountpoint(argument))
 		r = find_mounted(argument, &t);
 	else if (!(t.store = strdup(argument)))
 		r = -1;
@@ -105,9 +80,12 @@ int target_find_writable(const char *argument, struct target *ret)
 {
 	if (target_find(argument, ret) < 0)
 		return -1;
-	if (!ret->readonly)
+	if (ret->readonly)
+		(void)target_is_readonly(ret);
+	else if (access(ret->store, W_OK) < 0)
+		(void)complain("%s: cannot be written: %s", ret->store, strerror(errno));
+	else
 		return 0;
-	(void)target_is_readonly(ret);
 	target_free(ret);
 	return -1;
 }
@@ -127,7 +105,7 @@ void target_free(struct target *t)
 {
 	free(t->store);
 	free(t->root);
-	free(t->below);
+	place_free(&t->place);
 	*t = (struct target){0};
 }
 
@@ -183,8 +161,11 @@ static char *resolve(const char *path)
 char *target_path(const struct target *t, const char *path)
 {
 	char *real = t->mounted ? resolve(path) : NULL;
-	const char *below = real ? strip_root(t->root, real) : NULL;
-	char *copy = below ? strdup(below) : path[0] == '/' ? strdup(path) : NULL;
+	struct place p = {0};
+	bool ours = real && place_find(real, &p) == 0 && p.major == t->place.major &&
+		    p.minor == t->place.minor;
+	char *copy = ours ? strdup(p.below) : path[0] == '/' ? strdup(path) : NULL;
+	place_free(&p);
 	if (!copy)
 		complain("%s: %s", path,
 			t->mounted ? "not below the mountpoint; else write it as a record's path,"

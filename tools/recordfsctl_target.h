@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cache/store/compiler.h"
+#include "recordfsctl_place.h"
 
 #include <stdbool.h>
 
@@ -15,9 +16,14 @@ struct target {
 	char *store;	  /* path of the database file; it is there, and is a recordfs store */
 	bool mounted;	  /* the argument was a directory on a mount, and so: */
 	bool readonly;	  /* that mount is read-only (-o ro) */
-	char *root;	  /* the mount's root directory, absolute, without symlinks; else NULL */
-	char *below;	  /* the argument as the view shows it: "/", "/product"; else NULL */
+	struct place
+		place; /* where in the store the argument is: place.below as the view shows it */
+	char *root;    /* where all of the store is mounted, absolute; NULL: not to be seen */
 };
+
+/* Is the argument a MOUNTPOINT, or what cannot be looked at because it is one, of a daemon that has
+ * died or lets nobody else in? */
+bool target_is_mountpoint(const char *argument) MUST_CHECK NONNULL(1);
 
 /* `argument` must stay. 0, and target_free() has to follow; or -1 after a complaint: there is no
  * such file, it is no store, nothing has been done to it. (A store of an older format is one.)
@@ -28,7 +34,8 @@ int target_find(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 
 /* The same for MOUNTPOINT: any directory or file on a mount, whose store is not looked at. */
 int target_find_mount(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
 
-/* target_find() of what is to be changed; a mount that is read-only is refused. */
+/* target_find() of what is to be changed; a mount that is read-only is refused, and a store that
+ * cannot be written. */
 int target_find_writable(const char *argument, struct target *ret) MUST_CHECK NONNULL(1, 2);
 /* The complaint about a target that is `readonly`; returns FAILED. */
 int target_is_readonly(const struct target *t) NONNULL(1);

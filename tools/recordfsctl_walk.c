@@ -142,6 +142,13 @@ int walk_mount(const struct target *t, const char *path, walk_fn *fn, void *arg)
 {
 	struct walk w = {.fn = fn, .arg = arg, .path = strdup(path)};
 	struct stat st;
+	if (!t->root) {
+		complain("%s: a part of a mount; all of it, which this needs, is mounted nowhere"
+			 " that can be seen from here",
+			t->name);
+		free(w.path);
+		return -1;
+	}
 	int root = open(t->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	allow_many_files();
 	if (root < 0 || fstat(root, &st) < 0 || !w.path) {

@@ -147,7 +147,7 @@ static int warm(const struct target *t, int n, char **paths, bool quiet)
 		return complain("no memory");
 	progress_begin(&w.progress, "warming", PROGRESS_BYTES, quiet);
 	if (n == 0)
-		status = warm_path(&w, t->below);
+		status = warm_path(&w, t->place.below);
 	for (int i = 0; i < n && !interrupted() && !w.full; i++)
 		if (warm_path(&w, paths[i]) != DONE)
 			status = FAILED;
