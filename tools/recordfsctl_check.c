@@ -8,9 +8,20 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+
+static void interrupt(void *db)
+{
+	sqlite3_interrupt(db);
+}
+
+void interrupt_on_signal(void *arg, struct sqlite3 *db)
+{
+	(void)arg;
+	progress_on_signal(db ? interrupt : NULL, db);
+}
 
 /* Where lines about faults go, and the progress that is in their way on a terminal. */
 struct screen {
@@ -56,20 +67,27 @@ static void show_mended(void *arg, const struct sqlite_check_fault *done)
 
 static void show_summary(const char *path, const struct sqlite_check_summary *sum)
 {
-	char a[NUMBER_SIZE], b[NUMBER_SIZE], c[NUMBER_SIZE];
+	char text[NUMBER_SIZE];
 	print_path(stdout, path);
-	printf(": %s %s, %s %s, %s %s", number(sum->inodes, a),
-		sum->inodes == 1 ? "inode" : "inodes", number(sum->names, b),
-		sum->names == 1 ? "name" : "names", number(sum->blocks, c),
-		sum->blocks == 1 ? "block" : "blocks");
+	fputs(": ", stdout);
+	print_count(stdout, sum->inodes, "inode", "inodes");
+	fputs(", ", stdout);
+	print_count(stdout, sum->names, "name", "names");
+	fputs(", ", stdout);
+	print_count(stdout, sum->blocks, "block", "blocks");
 	if (sum->unsummed)
-		printf(" (%s of them without a checksum)", number(sum->unsummed, a));
-	if (sum->orphans)
-		printf(", %s deleted files still kept", number(sum->orphans, a));
-	if (sum->faults == 0)
-		printf(": no faults\n");
+		printf(" (%s of them without a checksum)", number(sum->unsummed, text));
+	if (sum->orphans) {
+		fputs(", ", stdout);
+		print_count(stdout, sum->orphans, "deleted file", "deleted files");
+		fputs(" still kept", stdout);
+	}
+	fputs(": ", stdout);
+	if (sum->faults)
+		print_count(stdout, sum->faults, "fault", "faults");
 	else
-		printf(": %s %s\n", number(sum->faults, a), sum->faults == 1 ? "fault" : "faults");
+		fputs("no faults", stdout);
+	putchar('\n');
 }
 
 static void copy_to_stdout(FILE *from)
@@ -120,6 +138,7 @@ static int check(const char *path, bool mend, bool quiet)
 	struct sqlite_check_handler handler = {
 		.fault = show_fault,
 		.progress = show_progress,
+		.working = interrupt_on_signal,
 		.mended = show_mended,
 		.arg = &screen,
 	};
@@ -158,9 +177,8 @@ int ctl_check(int argc, char **argv)
 	}
 	if (argc - optind != 1)
 		return misused("check: name one STORE or MOUNTPOINT");
-	struct stat st;
 	struct target t;
-	if (stat(argv[optind], &st) < 0 || !S_ISDIR(st.st_mode))
+	if (!target_is_mountpoint(argv[optind]))
 		return check(argv[optind], mend, quiet);
 	if (mend)
 		return complain(

@@ -20,10 +20,26 @@
 
 static volatile sig_atomic_t stopped;
 
+/* `arg` is right as long as `fn` is set. */
+static struct {
+	void (*volatile fn)(void *arg);
+	void *volatile arg;
+} also;
+
 static void on_signal(int number)
 {
 	(void)number;
 	stopped = 1;
+	void (*fn)(void *arg) = also.fn;
+	if (fn)
+		fn(also.arg);
+}
+
+void progress_on_signal(void (*fn)(void *arg), void *arg)
+{
+	also.fn = NULL;
+	also.arg = arg;
+	also.fn = fn;
 }
 
 bool interrupted(void)
@@ -33,7 +49,7 @@ bool interrupted(void)
 
 static void catch_signals(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 	struct sigaction action = {.sa_handler = on_signal}, before;
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

@@ -35,8 +35,8 @@ struct progress {
 	uint64_t first;	 /* `done` then */
 };
 
-/* `doing` must stay. From here on SIGINT, SIGTERM and SIGHUP do not end the process, but make
- * progress_at() and interrupted() say so. They interrupt system calls (EINTR). */
+/* `doing` must stay. From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT do not end the process, but
+ * make progress_at() and interrupted() say so. They interrupt system calls (EINTR). */
 void progress_begin(struct progress *p, const char *doing, enum progress_unit unit, bool quiet);
 
 /* Other work follows, of which the rate and the time left are to be told from now on. */
@@ -54,3 +54,6 @@ void progress_end(struct progress *p);
 
 /* Has one of the signals come? Also from other threads. */
 bool interrupted(void);
+
+/* What is to be called when one comes, in its handler; NULL: nothing any more. */
+void progress_on_signal(void (*fn)(void *arg), void *arg);

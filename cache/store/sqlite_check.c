@@ -28,6 +28,8 @@ static int check_integrity(struct check *k)
 		k->conn->db, "PRAGMA main.integrity_check(" INTEGRITY_FAULTS ")", -1, &st, NULL);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const char *text = (const char *)sqlite3_column_text(st, 0);
+		if (!check_progress(k))
+			break; /* interrupted, it complains of the pages that it has not come to */
 		if (text && strcmp(text, "ok") != 0)
 			check_fault(k, 0, -1, "%s", text);
 		rc = SQLITE_OK;
@@ -35,6 +37,13 @@ static int check_integrity(struct check *k)
 	int r = rc == SQLITE_DONE ? 0 : check_failed(k);
 	sqlite3_finalize(st);
 	return r;
+}
+
+/* Tells the handler whom to interrupt. */
+static void tell_working(const struct sqlite_check_handler *handler, sqlite3 *db)
+{
+	if (handler->working)
+		handler->working(handler->arg, db);
 }
 
 static int check_schema(struct check *k)
@@ -58,8 +67,8 @@ static void judge_store_row(struct check *k, const struct cursor *c)
 		check_fault(k, 0, -1, "the id of the store's row is %lld, it must be 1",
 			(long long)cursor_int(c, 4));
 	if (cursor_int(c, 0) != 16)
-		check_fault(k, 0, -1, "the store's uuid is %lld bytes long",
-			(long long)cursor_int(c, 0));
+		check_fault(k, 0, -1, "the store's uuid is %lld byte%s long",
+			(long long)cursor_int(c, 0), check_plural(cursor_int(c, 0)));
 	if (block_size != STORE_BLOCK_SIZE)
 		check_fault(k, 0, -1, "the store's block size is %lld", (long long)block_size);
 	if (next_ino <= last || next_ino > (int64_t)SQ_INO_MAX + 1)
@@ -140,21 +149,6 @@ static void explain(const char *path, const struct check *k, int r, char *why, s
 				: sqlite3_errmsg(db));
 }
 
-/* The path as a URI, for that is how immutable is said. To be freed with sqlite3_free(). */
-static char *immutable_uri(const char *path)
-{
-	sqlite3_str *uri = sqlite3_str_new(NULL);
-	sqlite3_str_appendall(uri, "file:");
-	for (const char *p = path; *p; p++) {
-		if (strchr("%?#", *p))
-			sqlite3_str_appendf(uri, "%%%02X", (unsigned)*p);
-		else
-			sqlite3_str_appendchar(uri, 1, *p);
-	}
-	sqlite3_str_appendall(uri, "?immutable=1");
-	return sqlite3_str_finish(uri);
-}
-
 /* Read-only, nothing in the file may run code, what is sorted is not in memory, and what is in the
  * log stays there. */
 static int configure(sqlite3 *db)
@@ -208,12 +202,14 @@ void check_begin_step(struct check *k, const char *step)
 static int begin(struct check *k, const char *path, bool immutable)
 {
 	k->conn = calloc(1, sizeof *k->conn);
-	char *uri = immutable ? immutable_uri(path) : NULL;
+	char *uri = immutable ? sq_immutable_uri(path) : NULL;
 	if (!k->conn || (immutable && !uri))
 		return -ENOMEM;
 	int rc = sqlite3_open_v2(uri ? uri : path, &k->conn->db,
 		SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | (uri ? SQLITE_OPEN_URI : 0), NULL);
 	sqlite3_free(uri);
+	if (rc == SQLITE_OK)
+		tell_working(k->handler, k->conn->db);
 	if (rc == SQLITE_OK)
 		rc = configure(k->conn->db);
 	if (rc == SQLITE_OK)
@@ -264,6 +260,7 @@ int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 		r = check_all(&k, path, bare && !sq_directory_writable(path), why, why_size);
 	if (r < 0 && r != -EPROTO && r != -EPROTONOSUPPORT)
 		explain(path, &k, r, why, why_size);
+	tell_working(handler, NULL);
 	sqlite3_finalize(k.place);
 	k.conn = sq_conn_close(k.conn);
 	if (files.index) /* else there was nothing opened either */

@@ -22,6 +22,8 @@
 
 #include "sqlite.h"
 
+struct sqlite3;
+
 struct sqlite_check_fault {
 	const char *what; /* in words, one line */
 	uint64_t ino;	  /* 0: it is not about one inode */
@@ -35,6 +37,9 @@ struct sqlite_check_handler {
 	/* May be NULL. `step` is what is being done; blocks verified so far, and in all (0: not
 	 * known yet). False: stop. */
 	bool (*progress)(void *arg, const char *step, uint64_t done, uint64_t total);
+	/* May be NULL. sqlite3_interrupt() on `db` stops what takes long without progress being
+	 * asked, which then has to say the same. NULL: not any more. Not for sqlite_repair(). */
+	void (*working)(void *arg, struct sqlite3 *db);
 	/* For sqlite_repair(), may be NULL: something was mended. */
 	void (*mended)(void *arg, const struct sqlite_check_fault *done);
 	void *arg;

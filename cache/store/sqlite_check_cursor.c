@@ -98,12 +98,14 @@ int check_failed(struct check *k)
 	if (k->stopped)
 		return -ECANCELED;
 	int rc = sqlite3_extended_errcode(k->conn->db);
+	if (rc == SQLITE_INTERRUPT && !check_progress(k))
+		return -ECANCELED;
 	switch (rc & 0xff) {
 	case SQLITE_ERROR: /* a table or a column is missing */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 	case SQLITE_TOOBIG:
-	case SQLITE_INTERRUPT: /* not by the handler: there is no end to it */
+	case SQLITE_INTERRUPT: /* by nobody: there is no end to it */
 	case SQLITE_IOERR:
 		if (rc == SQLITE_IOERR_NOMEM)
 			return -ENOMEM;

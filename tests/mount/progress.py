@@ -51,4 +51,17 @@ if process.returncode == 1:
     same(1, text.count(b"\n"), text)
     assert b"stopped" in text, text
 same(before, sorted(os.listdir(T)))
+
+# Or at any time while it goes on: nothing is said of what it has not come to
+for n in range(100):
+    process = subprocess.Popen(["recordfsctl", "check", "--quiet", STORE], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    time.sleep(0.01 * n)
+    process.send_signal(signal.SIGINT)
+    out, text = process.communicate()
+    if process.returncode == 0:
+        break
+    if process.returncode == 1:
+        same((b"", 1), (out, text.count(b"\n")), (out, text))
+        assert b"stopped" in text, text
 done()
