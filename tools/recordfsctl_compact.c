@@ -5,13 +5,11 @@
 #include "recordfsctl_progress.h"
 #include "recordfsctl_target.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /*
  * One transaction gives back so many pages as it can in about STEP_NS, since a writer may have to
@@ -153,8 +151,6 @@ static int compact(const char *store, bool quiet)
 	struct compacting c = {0};
 	char why[SQLITE_CLIENT_WHY];
 	int64_t pages = 0;
-	if (access(store, W_OK) < 0)
-		return complain("%s: cannot be written: %s", store, strerror(errno));
 	if (sqlite_client_open(store, false, &c.db, why, sizeof why) < 0)
 		return complain("%s", why);
 	progress_begin(&c.progress, "compacting", PROGRESS_BYTES, quiet);

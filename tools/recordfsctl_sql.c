@@ -7,10 +7,12 @@
 #include "recordfsctl_target.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <unistd.h>
 
 enum form { LIST, CSV, JSON };
 
@@ -188,6 +190,8 @@ static int refused(sqlite3 *db, int rc, const struct target *t)
 {
 	if ((rc & 0xff) == SQLITE_READONLY && t->readonly)
 		return target_is_readonly(t);
+	if ((rc & 0xff) == SQLITE_READONLY && access(t->store, W_OK) < 0)
+		return complain("%s: cannot be written: %s", t->store, strerror(errno));
 	if ((rc & 0xff) == SQLITE_AUTH)
 		return complain("sql: a store's schema and settings cannot be changed (but CREATE"
 				" TEMP TABLE works); what can is in recordfsctl(1), sql");

@@ -186,8 +186,9 @@ static int open_as(const char *path, bool readonly, bool immutable, struct sqlit
 	if (rc == SQLITE_OK)
 		rc = configure(db, readonly);
 	if (rc != SQLITE_OK) {
-		snprintf(why, why_size, "%s: cannot open the store: %s", path,
-			db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+		if ((rc & 0xff) == SQLITE_BUSY || !sq_explain_open(path, readonly, why, why_size))
+			snprintf(why, why_size, "%s: cannot open the store: %s", path,
+				db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 		r = sq_errno(rc);
 	} else {
 		r = verify(db, why, why_size);
@@ -205,12 +206,13 @@ int sqlite_client_open(
 	int r = sqlite_is_store(path, why, why_size);
 	if (r < 0)
 		return r;
+	readonly = readonly || access(path, W_OK) < 0;
 	r = open_as(path, readonly, false, ret, why, why_size);
 	bool known = r == -EPROTO || r == -EPROTONOSUPPORT;
 	/* Where there is no room for SQLite's locks, on a read-only filesystem or in a directory of
 	 * others, a mount and a backup read the file alone as well: sqlite_store.c. */
 	if (r < 0 && !known && readonly && !sq_directory_writable(path) &&
-		!sq_has_beside(path, "-wal"))
+		!sq_has_beside(path, "-wal") && !sq_strangers_beside(path, why, why_size))
 		r = open_as(path, true, true, ret, why, why_size);
 	return r;
 }

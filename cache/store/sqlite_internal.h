@@ -560,6 +560,13 @@ void sq_side_files_free(struct sq_side_files *f) NONNULL(1);
 void sq_side_files_tidy(const char *path, const struct sq_side_files *before) NONNULL(1, 2);
 /* May files be made in the directory that `path` is in, and is there space for an index? */
 bool sq_directory_writable(const char *path) MUST_CHECK NONNULL(1);
+/* Is the store, or what SQLite takes for a part of it, a stranger's (trust.h)? Then `why` says so
+ * in one line. */
+bool sq_strangers_beside(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
+/* Looks for what keeps a store at `path` from being opened, `readonly` or to be changed, that
+ * SQLite has no words for. True: `why` says it in one line, and what to do. */
+bool sq_explain_open(const char *path, bool readonly, char *why, size_t why_size) MUST_CHECK
+	NONNULL(1, 3);
 
 /* -- sqlite_place.c ------------------------------------------------------------------------- */
 

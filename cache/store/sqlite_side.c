@@ -1,8 +1,10 @@
 /* The files of the log beside a database that is only read. */
 
 #include "sqlite_internal.h"
+#include "trust.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,16 +31,83 @@ int sq_side_files_find(const char *path, struct sq_side_files *ret)
 /* SQLite's index of the log is half as long, at least. */
 #define INDEX_ROOM (64U << 10)
 
-bool sq_directory_writable(const char *path)
+static bool is_full(const char *path)
 {
 	struct statvfs fs;
-	if (statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < INDEX_ROOM)
-		return false;
+	return statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < INDEX_ROOM;
+}
+
+/* May files be made there? 0, or an errno. */
+static int look_at_directory(const char *path)
+{
 	const char *slash = strrchr(path, '/');
 	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	bool writable = dir && access(dir, W_OK) == 0;
+	int error = !dir ? ENOMEM : access(dir, W_OK) < 0 ? errno : 0;
 	free(dir);
-	return writable;
+	return error;
+}
+
+bool sq_directory_writable(const char *path)
+{
+	return !is_full(path) && look_at_directory(path) == 0;
+}
+
+bool sq_strangers_beside(const char *path, char *why, size_t why_size)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+	bool found = false;
+	for (size_t i = 0; i < ARRAY_LEN(suffixes) && !found; i++) {
+		char *file = sqlite3_mprintf("%s%s", path, suffixes[i]);
+		found = file && trust_file(file) < 0;
+		if (found)
+			snprintf(why, why_size,
+				"%s: another user's, or no plain file, in a directory that"
+				" anybody may write to; do this as that user, or let nobody else"
+				" write there (chmod o-w)",
+				file);
+		sqlite3_free(file);
+	}
+	return found;
+}
+
+/* One that is there, and may not be used. */
+static bool explain_beside(const char *path, const char *suffix, char *why, size_t why_size)
+{
+	char *file = sqlite3_mprintf("%s%s", path, suffix);
+	bool found = file && access(file, F_OK) == 0 && access(file, R_OK | W_OK) < 0;
+	if (found)
+		snprintf(why, why_size,
+			"%s: cannot be read and written (%s), as it has to be to use the store;"
+			" do this as its owner",
+			file, strerror(errno));
+	sqlite3_free(file);
+	return found;
+}
+
+bool sq_explain_open(const char *path, bool readonly, char *why, size_t why_size)
+{
+	if (sq_strangers_beside(path, why, why_size))
+		return true;
+	bool write = !readonly && access(path, W_OK) < 0;
+	int error = write ? errno : look_at_directory(path);
+	if (write)
+		snprintf(why, why_size, "%s: cannot be written: %s", path, strerror(error));
+	else if (explain_beside(path, "-wal", why, why_size) ||
+		 explain_beside(path, "-shm", why, why_size))
+		return true;
+	else if (error)
+		snprintf(why, why_size,
+			"%s: its directory cannot be written (%s), where a log is kept while the"
+			" store is in use; copy it to where it can be",
+			path, strerror(error));
+	else if (is_full(path))
+		snprintf(why, why_size,
+			"%s: no space left beside it, where a log is kept while the store is in"
+			" use; make room",
+			path);
+	else
+		return false;
+	return true;
 }
 
 /*

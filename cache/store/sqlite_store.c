@@ -227,6 +227,9 @@ static int open_writer(struct sqlite_store *s, char *why, size_t why_size)
 	if (r == 0)
 		r = sq_verify_schema(s->writer, why, why_size);
 	bool known = r == -EPROTO || r == -EPROTONOSUPPORT;
+	/* Somebody else may have it mounted, and write to it. */
+	if (r < 0 && !known && sq_strangers_beside(s->path, why, why_size))
+		return -EACCES;
 	if (r < 0 && !known && s->readonly && !s->immutable && has_log(s)) {
 		snprintf(why, why_size,
 			"%s: its log (-wal) cannot be read; mount it writable once, or a copy of"
@@ -408,7 +411,8 @@ int sqlite_store_open(
 	int r = made < 0 ? made : open_at(cfg, path, made == 1, ret, why, why_size);
 	if (made < 0)
 		free(path);
-	if (r < 0 && !why[0])
+	if (r < 0 && !why[0] &&
+		!sq_explain_open(cfg->path, cfg->readonly || cfg->snapshot, why, why_size))
 		snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path, strerror(-r));
 	return r;
 }

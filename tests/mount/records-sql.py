@@ -98,8 +98,31 @@ assert "nothing was imported" in ctl("import", MNT, status=1, input=b"no archive
 for words in ("--help", "check"), ("help", "check"):
     assert ctl(*words).startswith(b"usage: recordfsctl check"), words
 assert b"no faults" in ctl("check", "--quiet", MNT)
+one = subprocess.run(["recordfsctl", "export", MNT, "/product/fifo"], capture_output=True, check=True).stdout
+assert ctl("import", MNT, "/imported", input=one).startswith(b"1 record, "), "one of them"
+for path in "/imported/product/fifo", "/imported/product", "/imported":
+    ctl("sql", MNT, f"DELETE FROM records WHERE path = '{path}'")
 assert "needs the STORE, unmounted" in ctl("check", "--repair", MNT, status=1)
 assert "not on a recordfs mount" in ctl("check", T, status=1)
+
+# a part of the mount, mounted elsewhere, and all of it
+if os.getuid() == 0:
+    part, whole = T / "a part", T / "whole"
+    for source, place in (MNT / "product", part), (MNT, whole):
+        place.mkdir()
+        subprocess.run(["mount", "--bind", source, place], check=True)
+    for args in [part], [MNT, part], [part, "/product"], [whole, part], [part, MNT / "product"], [whole / "product"]:
+        same(below, ctl("records", *args).splitlines(), f"records {args}")
+    same([b"/product/42.json"], ctl("records", MNT, "42.json", cwd=part).splitlines(), "below a part")
+    ctl("drop", "--quiet", part)
+    assert b"warmed 1 file, " in ctl("warm", part), "files in the part"
+    subprocess.run(["umount", whole], check=True)
+    assert b"warmed 1 file, " in ctl("warm", MNT, part / "42.json")
+    # ... and where nothing but the part can be seen
+    alone = ctl("warm", part, status=1, preexec_fn=lambda: (check_call(libc.unshare(0x20000)), subprocess.run(
+        f"mount --make-rprivate / && umount '{MNT}'", shell=True, check=True)))
+    assert "mounted nowhere that can be seen" in alone, alone
+    subprocess.run(["umount", part], check=True)
 
 # the schema and the settings stay; what is temporary is the client's own
 for statement in ("CREATE TABLE foo(a)", "DROP TABLE xattr", "CREATE VIEW v AS SELECT 1", "DROP VIEW records",
@@ -144,11 +167,30 @@ if os.getuid() == 0:
     same(b"1\n", ctl("sql", "--readonly", still, "SELECT count(*) FROM records WHERE path = '/new'", user=65534))
     assert "cannot be written: Permission denied" in ctl("compact", still, status=1, user=65534)
     same([still.name], os.listdir(where), "files left behind")
+    change = "DELETE FROM records WHERE path = '/new'"
+    assert "cannot be written: Permission denied" in ctl("sql", still, change, status=1, user=65534)
     subprocess.run(["mount", "-o", "remount,ro", where], check=True)
-    assert "cannot be written: Read-only file system" in ctl("compact", still, status=1)
+    for args in ("compact", still), ("import", still), ("sql", still, change):
+        assert "cannot be written: Read-only file system" in ctl(*args, status=1, input=archive), args
+    same(b"1\n", ctl("sql", still, "SELECT count(*) FROM records WHERE path = '/new'"), "a question, where it is read-only")
     same(listed, ctl("records", still), "records on a read-only filesystem")
     same(b"1\n", ctl("sql", "--readonly", still, "SELECT count(*) FROM records WHERE path = '/new'"))
     subprocess.run(["umount", where], check=True)
+
+    # somebody else's, where anybody may write: he could have put anything there
+    for path in where, copy:
+        os.chown(path, 65534, 65534)
+    where.chmod(0o777)
+    theirs = where / "s.db"
+    theirs.write_bytes(copy.read_bytes())
+    os.chown(where, 0, 0)
+    os.chown(theirs, 65534, 65534)
+    for args in ("records", theirs), ("sql", theirs, "SELECT 1"), ("export", theirs), ("backup", theirs, T / "no.db"), \
+            ("import", theirs), ("compact", theirs):
+        said = ctl(*args, status=1, input=archive)
+        assert f"{theirs}: another user's" in said and "do this as that user" in said, said
+    same(listed, ctl("records", theirs, user=65534), "that user himself")
+    os.chown(copy, 0, 0)
 db = sqlite3.connect(copy)
 db.execute("CREATE TRIGGER evil AFTER INSERT ON xattr BEGIN DELETE FROM inode; END")
 db.commit()
