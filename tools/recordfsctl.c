@@ -18,7 +18,9 @@ static const struct command {
 		"  --prometheus       in the exposition format of Prometheus\n"
 		"  --watch[=SECONDS]  what happens every second, or as often (0.01 to 86400 s), "
 		"until\n"
-		"                     interrupted: one screen on a terminal, lines elsewhere\n"},
+		"                     interrupted: one screen on a terminal, which q ends as "
+		"well,\n"
+		"                     lines elsewhere\n"},
 	{"report", ctl_report, "MOUNTPOINT",
 		"The same as a page in HTML on standard output, with the last hour, what is "
 		"cached\n"
@@ -60,9 +62,12 @@ static const struct command {
 		"  -q, --quiet        no progress on standard error\n"
 		"  --repair           mends what can be mended, of a store that nobody has open;\n"
 		"                     exit status 1 if a fault is left\n"},
-	{"backup", ctl_backup, "[--quiet] [--rate=SIZE] STORE|MOUNTPOINT DEST",
+	{"backup", ctl_backup, "[--keep-going] [--quiet] [--rate=SIZE] STORE|MOUNTPOINT DEST",
 		"Copies a store into a new file DEST, as it is at one moment; also while it is\n"
 		"mounted and written to. The copy is verified before it gets its name.\n"
+		"  -k, --keep-going   keep a copy that has faults as well, and end with exit "
+		"status\n"
+		"                     1\n"
 		"  -q, --quiet        no progress, no summary\n"
 		"  --rate=SIZE        bytes a second at most (K, M, G, T)\n"},
 	{"export", ctl_export, "[--keep-going] [--quiet] [--output=FILE] STORE|MOUNTPOINT [PATH]",

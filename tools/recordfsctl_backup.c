@@ -1,4 +1,4 @@
-/* recordfsctl backup [--quiet] [--rate=SIZE] STORE|MOUNTPOINT DEST */
+/* recordfsctl backup [--keep-going] [--quiet] [--rate=SIZE] STORE|MOUNTPOINT DEST */
 
 #include "cache/store/sqlite_backup.h"
 #include "recordfsctl.h"
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -87,25 +88,53 @@ static bool inside(const struct target *t, const char *dest)
 	return found;
 }
 
-static int show_summary(const char *dest, const struct sqlite_backup_summary *sum)
+struct options {
+	uint64_t rate;
+	bool keep_going, quiet;
+};
+
+static void show_summary(const char *dest, const struct sqlite_backup_summary *sum)
 {
-	char a[NUMBER_SIZE], b[NUMBER_SIZE], c[NUMBER_SIZE];
+	char a[NUMBER_SIZE];
 	print_path(stdout, dest);
-	printf(": %s, %s inodes, %s blocks, no faults", size_of(sum->bytes, a),
-		number(sum->check.inodes, b), number(sum->check.blocks, c));
+	printf(": %s, ", size_of(sum->bytes, a));
+	print_count(stdout, sum->check.inodes, "inode", "inodes");
+	fputs(", ", stdout);
+	print_count(stdout, sum->check.blocks, "block", "blocks");
+	fputs(", ", stdout);
+	if (sum->check.faults)
+		print_count(stdout, sum->check.faults, "fault", "faults");
+	else
+		fputs("no faults", stdout);
 	if (sum->log_grown)
 		printf("; the store's log grew by %s meanwhile", size_of(sum->log_grown, a));
 	putchar('\n');
-	return DONE;
 }
 
-static int backup(const char *argument, const char *dest, uint64_t rate, bool quiet)
+/* A copy was made. */
+static int finish(
+	const char *dest, const struct sqlite_backup_summary *sum, const struct options *o)
+{
+	char n[NUMBER_SIZE];
+	if (!o->quiet)
+		show_summary(dest, sum);
+	if (!sum->check.faults)
+		return DONE;
+	return complain("%s: the copy has %s %s, as the store has, see above; mend it, unmounted,"
+			" with recordfsctl check --repair",
+		dest, number(sum->check.faults, n), sum->check.faults == 1 ? "fault" : "faults");
+}
+
+static int backup(const char *argument, const char *dest, const struct options *o)
 {
 	struct target t;
 	struct work w = {.dest = dest};
-	const struct sqlite_check_handler check = {
-		.fault = show_fault, .progress = show_verified, .arg = &w};
-	const struct sqlite_backup_config cfg = {.rate = rate,
+	const struct sqlite_check_handler check = {.fault = show_fault,
+		.progress = show_verified,
+		.working = interrupt_on_signal,
+		.arg = &w};
+	const struct sqlite_backup_config cfg = {.rate = o->rate,
+		.keep_faulty = o->keep_going,
 		.copied = show_copied,
 		.replaced = say_replaced,
 		.arg = &w,
@@ -120,38 +149,39 @@ static int backup(const char *argument, const char *dest, uint64_t rate, bool qu
 			"%s: lies in the store that it would be a copy of; name a file elsewhere",
 			dest);
 	} else {
-		progress_begin(&w.progress, "copying", PROGRESS_BYTES, quiet);
+		progress_begin(&w.progress, "copying", PROGRESS_BYTES, o->quiet);
 		r = sqlite_backup(t.store, dest, &cfg, &sum, why, sizeof why);
 		progress_end(&w.progress);
 	}
 	target_free(&t);
-	if (r < 0)
-		return complain("%s", why);
-	return quiet ? DONE : show_summary(dest, &sum);
+	return r < 0 ? complain("%s", why) : finish(dest, &sum, o);
 }
 
 int ctl_backup(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'},
+		{"keep-going", no_argument, NULL, 'k'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"rate", required_argument, NULL, 'r'},
 		{0},
 	};
-	uint64_t rate = 0;
-	bool quiet = false;
+	struct options o = {0};
 	int option;
-	while ((option = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "hkq", options, NULL)) != -1) {
 		if (option == 'h')
 			return print_help("backup");
 		if (option == 'q')
-			quiet = true;
+			o.quiet = true;
+		else if (option == 'k')
+			o.keep_going = true;
 		else if (option != 'r')
 			return misused_option();
-		else if (!parse_size(optarg, &rate) || rate == 0)
+		else if (!parse_size(optarg, &o.rate) || o.rate == 0)
 			return misused("backup: --rate=%s is no size (64M)", optarg);
 	}
 	if (argc - optind != 2)
 		return misused("backup: name a STORE or MOUNTPOINT, and a DEST");
-	return backup(argv[optind], argv[optind + 1], rate, quiet);
+	signal(SIGPIPE, SIG_IGN); /* or it would leave what it has begun */
+	return backup(argv[optind], argv[optind + 1], &o);
 }

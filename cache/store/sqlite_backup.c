@@ -308,12 +308,12 @@ static int verify(struct backup *b, struct sqlite_backup_summary *ret)
 	int r = sqlite_check(b->partial, b->cfg->check, &ret->check, b->why, b->why_size);
 	if (r == -ECANCELED)
 		return explain(b, r, b->dest, "stopped; there is no copy");
-	if (r < 0 || ret->check.faults == 0)
+	if (r < 0 || ret->check.faults == 0 || b->cfg->keep_faulty)
 		return r;
 	snprintf(b->why, b->why_size,
 		"%s: the copy has %llu %s and is not kept; if recordfsctl check %s finds that in"
-		" the store: write anew or delete what it names, or save the rest with recordfsctl"
-		" export --keep-going",
+		" the store: write anew or delete what it names, or take the copy as it is with"
+		" --keep-going",
 		b->dest, (unsigned long long)ret->check.faults,
 		ret->check.faults == 1 ? "fault" : "faults", b->path);
 	return -EBADMSG;

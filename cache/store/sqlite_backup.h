@@ -26,13 +26,15 @@
 #define SQLITE_BACKUP_LOG ((uint64_t)256 << 20)
 
 struct sqlite_backup_config {
-	uint64_t rate; /* bytes a second at most, if the log allows (see above); 0: no limit */
+	uint64_t rate;	  /* bytes a second at most, if the log allows (see above); 0: no limit */
+	bool keep_faulty; /* a copy with faults gets its name as well; the summary counts them */
 	/* May be NULL. Bytes copied of so many. False: stop. */
 	bool (*copied)(void *arg, uint64_t done, uint64_t total);
 	/* May be NULL. What a backup that was killed has left was taken away. */
 	void (*replaced)(void *arg, const char *path);
 	void *arg; /* for both */
-	/* For the check of the copy; it is told of faults in the copy, which then is given up. */
+	/* For the check of the copy; it is told of faults in the copy, which then is given up, but
+	 * with keep_faulty. */
 	const struct sqlite_check_handler *check;
 };
 

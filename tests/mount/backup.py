@@ -73,7 +73,7 @@ for after in (0.05, 0.2, 0.5, 1):
                                stderr=subprocess.PIPE)
     poll("it has begun", lambda: PARTIAL.exists() or process.poll() is not None)
     time.sleep(after)
-    process.send_signal(signal.SIGTERM if after == 0.2 else signal.SIGINT)
+    process.send_signal({0.2: signal.SIGTERM, 0.5: signal.SIGQUIT}.get(after, signal.SIGINT))
     text = process.stderr.read()
     same(1, process.wait(), text)
     same(1, text.count(b"\n"), text)
@@ -140,7 +140,16 @@ same(0o600, os.stat(COPY).st_mode & 0o7777)
 COPY.unlink()
 same([], sorted(p.name for p in T.iterdir() if p.name.startswith("store.db-")), "log of the source")
 
-# A store with damage: the copy is not kept, and the fault is told
+# Nobody reads what it says any more
+process = subprocess.Popen(["recordfsctl", "backup", "--rate=1M", STORE, COPY], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
+process.stdout.close()
+poll("it has begun", lambda: PARTIAL.exists())
+process.send_signal(signal.SIGINT)
+same(1, process.wait(), "nobody to tell")
+same([], beside())
+
+# A store with damage: the copy is not kept, unless it is asked for, and the fault is told
 db = sqlite3.connect(STORE)
 key, = db.execute("SELECT max(key) FROM block").fetchone()
 data, = db.execute("SELECT data FROM block WHERE key = ?", (key,)).fetchone()
@@ -151,8 +160,19 @@ db.commit()
 db.close()
 result = subprocess.run(["recordfsctl", "backup", STORE, COPY], capture_output=True)
 same(1, result.returncode, result)
-assert b"not kept" in result.stderr, result
+assert b"not kept" in result.stderr and b"--keep-going" in result.stderr, result
 same([], beside())
+for option in "--keep-going", "-k":
+    result = subprocess.run(["recordfsctl", "backup", option, STORE, COPY], capture_output=True)
+    said = complaints(result.stderr)
+    same((1, 2), (result.returncode, said.count(b"\n")), result)
+    assert b"in the copy: /" in said and b"checksum does not match" in said and b"has 1 fault," in said, result
+    assert b", 1 fault" in result.stdout, result
+    same(["copy.db"], beside())
+    copied = subprocess.run(["recordfsctl", "check", COPY], capture_output=True)
+    stored = subprocess.run(["recordfsctl", "check", STORE], capture_output=True)
+    same(stored.stdout.replace(b"store.db", b"copy.db"), copied.stdout, "what the check says of both")
+    COPY.unlink()
 
 # A full disk
 if os.getuid() == 0:
