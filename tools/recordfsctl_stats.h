@@ -57,7 +57,7 @@ double hit_ratio(uint64_t hits, uint64_t misses, uint64_t expired) MUST_CHECK;
 void stats_print_text(const struct snapshot *s, const char *path);
 void stats_print_json(const struct snapshot *s);
 void stats_print_prometheus(const struct snapshot *s, const char *path);
-/* Every `interval` seconds, until a signal ends it: DONE. */
+/* Every `interval` seconds, until a signal, or on a terminal the key q, ends it: DONE. */
 int stats_watch(const char *path, double interval);
 
 /* Parts of the text that the view on a terminal has as well; each line ends as `end` says. */

@@ -3,6 +3,7 @@
  * interval. Figures are of the interval, not since the mount.
  */
 
+#include "recordfsctl_keys.h"
 #include "recordfsctl_stats.h"
 
 #include <inttypes.h>
@@ -15,6 +16,10 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t suspended;
+
+/* Those that end it, and the one that comes again. */
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM};
 
 /* Again every second: one that comes just before write(2) would not end it, if nobody reads. */
 static void on_signal(int number)
@@ -24,35 +29,65 @@ static void on_signal(int number)
 	alarm(1);
 }
 
+/* Ctrl-Z. */
+static void on_suspend(int number)
+{
+	(void)number;
+	suspended = 1;
+}
+
+static void catch_signal(int number, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler};
+	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL);
+}
+
 static void catch_signals(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
-	struct sigaction action = {.sa_handler = on_signal};
-	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		sigaction(numbers[i], &action, NULL);
+	struct sigaction before;
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		catch_signal(ending[i], on_signal);
+	if (sigaction(SIGTSTP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+		catch_signal(SIGTSTP, on_suspend);
 }
 
-/* Or until a signal comes: it is blocked but here, where none is missed, and while we print. */
-static void sleep_seconds(double seconds)
-{
-	struct timespec t = {.tv_sec = (time_t)seconds};
-	sigset_t none;
-	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
-	sigemptyset(&none);
-	(void)!pselect(0, NULL, NULL, NULL, &t, &none);
-}
-
-/* With SIG_BLOCK or SIG_UNBLOCK, those that end it. */
+/* With SIG_BLOCK or SIG_UNBLOCK. */
 static void mask_signals(int how)
 {
 	sigset_t set;
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGALRM);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		sigaddset(&set, ending[i]);
+	sigaddset(&set, SIGTSTP);
 	sigprocmask(how, &set, NULL);
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Or until a signal or the key q comes: signals are blocked but here, where none is missed, and
+ * while we print. */
+static void sleep_seconds(double seconds, bool keys)
+{
+	double end = now() + seconds, left = seconds;
+	sigset_t none;
+	sigemptyset(&none);
+	for (; left > 0 && !stopped && !suspended; left = end - now()) {
+		struct timespec t = {.tv_sec = (time_t)left};
+		t.tv_nsec = (long)((left - (double)t.tv_sec) * 1e9);
+		fd_set set;
+		FD_ZERO(&set);
+		FD_SET(STDIN_FILENO, &set);
+		int n = pselect(
+			keys ? STDIN_FILENO + 1 : 0, keys ? &set : NULL, NULL, NULL, &t, &none);
+		if (n > 0 && keys_have('q'))
+			stopped = 1;
+	}
 }
 
 /* What the stream has. A reader who has stalled does not get the rest of it after a signal. */
@@ -160,15 +195,42 @@ static void print_line(const struct interval *i)
 #define CUT_LINES "\033[?7l"
 #define WRAP_LINES "\033[?7h"
 
+/* What is watched, and how. */
+struct watching {
+	const char *path;
+	double interval;
+	bool terminal; /* a screen that is drawn anew */
+	bool keys;     /* and q ends it */
+};
+
+/* The terminal as a screen, and as it was. */
+static void take_terminal(struct watching *w)
+{
+	if (!w->terminal)
+		return;
+	fputs(CUT_LINES CLEAR_ALL, stdout);
+	w->keys = keys_begin();
+}
+
+static void give_terminal_back(struct watching *w)
+{
+	if (!w->terminal)
+		return;
+	fputs(WRAP_LINES, stdout);
+	keys_end();
+	w->keys = false;
+}
+
 /* -- a screen ---------------------------------------------------------------------------------- */
 
-static void write_screen(FILE *out, const struct interval *i, const char *path)
+static void write_screen(FILE *out, const struct interval *i, const struct watching *w)
 {
 	char a[NUMBER_SIZE], b[NUMBER_SIZE];
-	print_path(out, path);
+	print_path(out, w->path);
 	fputs(": ", out);
 	print_path(out, i->new->stats.store);
-	fprintf(out, ", %s, every %.3g s\n", snapshot_state(i->new), i->seconds);
+	fprintf(out, ", %s, every %.3g s; %s ends it\n", snapshot_state(i->new), i->seconds,
+		w->keys ? "q" : "Ctrl-C");
 	stats_print_warnings(out, i->new, "\n");
 	fprintf(out, "\nreads/s %s, ", rate_of(rate(i, STAT_read_requests), a));
 	fprintf(out, "writes/s %s, ", rate_of(rate(i, STAT_write_requests), a));
@@ -176,7 +238,8 @@ static void write_screen(FILE *out, const struct interval *i, const char *path)
 		rate_of(rate(i, STAT_store_flushes), b));
 	fprintf(out, "cache %s of %s", size_of(snapshot_value(i->new, STAT_cache_bytes), a),
 		size_of(snapshot_value(i->new, STAT_cache_limit_bytes), b));
-	fprintf(out, ", hits %s %%, dropped/s %s", ratio(i, a),
+	const char *hits = ratio(i, a);
+	fprintf(out, ", hits %s%s, dropped/s %s", hits, *hits == '-' ? "" : " %",
 		rate_of(rate(i, STAT_cache_evictions) + rate(i, STAT_cache_invalidations), b));
 	fprintf(out, ", failures %s\n", number(failures(i), a));
 	stats_print_latencies(out, i->new, i->old, "\n");
@@ -201,14 +264,14 @@ static void show_screen(const char *text)
 }
 
 /* False: no memory. */
-static bool print_screen(const struct interval *i, const char *path)
+static bool print_screen(const struct interval *i, const struct watching *w)
 {
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return false;
-	write_screen(out, i, path);
+	write_screen(out, i, w);
 	bool written = fclose(out) == 0;
 	if (written)
 		show_screen(text);
@@ -218,23 +281,37 @@ static bool print_screen(const struct interval *i, const char *path)
 
 /* -- watching ---------------------------------------------------------------------------------- */
 
-/* Until a signal comes: true. */
-static bool watch(const char *path, double interval, bool terminal, struct snapshot *old,
-	struct snapshot *new)
+/* Ctrl-Z: what follows it is as if it began. */
+static void suspend(struct watching *w)
+{
+	give_terminal_back(w);
+	flush_output();
+	catch_signal(SIGTSTP, SIG_DFL);
+	(void)raise(SIGTSTP);
+	mask_signals(SIG_UNBLOCK);
+	suspended = 0;
+	catch_signal(SIGTSTP, on_suspend);
+	take_terminal(w);
+}
+
+/* Until a signal, or the key, comes: true. */
+static bool watch(struct watching *w, struct snapshot *old, struct snapshot *new)
 {
 	bool printed = true;
 	while (printed && (stopped || !ferror(stdout))) {
 		flush_output();
 		mask_signals(SIG_BLOCK);
 		if (!stopped)
-			sleep_seconds(interval);
-		int r = stopped ? 0 : snapshot_take(path, new);
+			sleep_seconds(w->interval, w->keys);
+		if (suspended && !stopped)
+			suspend(w);
+		int r = stopped ? 0 : snapshot_take(w->path, new);
 		mask_signals(SIG_UNBLOCK);
 		if (stopped || r < 0)
 			return r == 0;
 		struct interval i = {old, new, new->at - old->at};
-		if (terminal)
-			printed = print_screen(&i, path);
+		if (w->terminal)
+			printed = print_screen(&i, w);
 		else
 			print_line(&i);
 		struct snapshot *last = old;
@@ -247,17 +324,16 @@ static bool watch(const char *path, double interval, bool terminal, struct snaps
 int stats_watch(const char *path, double interval)
 {
 	static struct snapshot kept[2];
-	bool terminal = isatty(STDOUT_FILENO);
+	struct watching w = {path, interval, isatty(STDOUT_FILENO), false};
 	if (snapshot_take(path, &kept[0]) < 0)
 		return FAILED;
 	catch_signals();
-	if (terminal)
-		fputs(CUT_LINES CLEAR_ALL, stdout);
+	if (w.terminal)
+		take_terminal(&w);
 	else
 		print_heading();
-	bool good = watch(path, interval, terminal, &kept[0], &kept[1]);
-	if (terminal)
-		fputs(WRAP_LINES, stdout);
+	bool good = watch(&w, &kept[0], &kept[1]);
+	give_terminal_back(&w);
 	flush_output();
 	return good ? DONE : FAILED;
 }

@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import shutil
+import termios
 
 from lib import *
 
@@ -129,19 +130,23 @@ for options in (["--watch=0.2", ODD], ["--watch", "0.2", ODD]):
     watch.send_signal(signal.SIGINT)
     same(0, watch.wait(60), f"exit status of {options}")
 
-# On a terminal a screen that is drawn anew
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp("recordfsctl", ["recordfsctl", "stats", "--watch=0.1", str(ODD)])
-screen = b""
+# On a terminal a screen that is drawn anew, until Ctrl-C, or q, or another signal; the terminal is
+# then as it was
+def on_terminal():
+    global pid, terminal, screen, modes
+    pid, terminal = pty.fork()
+    if pid == 0:
+        poll("the terminal's modes are known", (T / "go").exists)
+        os.execvp("recordfsctl", ["recordfsctl", "stats", "--watch=0.1", str(ODD)])
+    modes = termios.tcgetattr(terminal)
+    (T / "go").touch()
+    screen = b""
 def more():
     global screen
     (ODD / "watched").write_bytes(b"2")
     if select.select([terminal], [], [], 0.05)[0]:
         screen += os.read(terminal, 65536)
     return screen.count(b"\033[H") >= 4 and b"time of requests" in screen
-poll("a screen", more)
-os.write(terminal, b"\x03")
 def ended():
     if select.select([terminal], [], [], 0.05)[0]:
         try:
@@ -151,8 +156,19 @@ def ended():
     global status
     done_pid, status = os.waitpid(pid, os.WNOHANG)
     return done_pid == pid
-poll("the end", ended)
-same(0, os.waitstatus_to_exitcode(status), "exit status after Ctrl-C")
+for end in b"q", b"other keys\nq", signal.SIGTERM, b"\x1c", b"\x03":
+    on_terminal()
+    poll("a screen", more)
+    same(0, termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO), "keys come one by one, unseen")
+    if isinstance(end, bytes):
+        os.write(terminal, end)
+    else:
+        os.kill(pid, end)
+    poll("the end", ended)
+    same(0, os.waitstatus_to_exitcode(status), f"exit status after {end}")
+    same(modes, termios.tcgetattr(terminal), "the terminal")
+    assert b"; q ends it" in screen, screen
+    os.close(terminal)
 assert b"healthy" in screen and b"write" in screen and b"p99" in screen
 frames = screen.split(b"\033[H")[2:-1]
 assert all(1 < frame.count(b"\n") < 24 and frame.endswith(b"\033[J") for frame in frames), frames
