@@ -44,6 +44,17 @@ for words in --nonsense 'a b c'; do
 	one_line wrong.out
 done
 "$start" --help >/dev/null
+sh "$start" --help >/dev/null # which is dash
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+	mkdir sources
+	(cd "$RFS_TOP" && tar -c --exclude-from=.gitignore --exclude=.git .) | tar -x -C sources
+	chmod -R go+rX . "$T"
+	status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups -- sources/tools/start >nobody.out 2>&1 || status=$?
+	same 1 "$status" 'sources that cannot be written'
+	same 1 "$(grep -c 'cannot write to' nobody.out)" "$(cat nobody.out)"
+	same 1 "$(grep -vc '^Building' nobody.out)" "lines of $(cat nobody.out)"
+fi
 "$start" "$T/place/a b.db" "$T/place/m n" >blanks.out
 "$start" "$T/place/a b.db" "$T/place/m n" | grep -q 'mounted already'
 echo x >'m n/x'

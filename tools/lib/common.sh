@@ -85,6 +85,9 @@ build() {
 	local -a options
 	read -ra options <<<"$2"
 	shift 2
+	[ -w "$([ -e "$dir" ] && echo "$dir" || echo "$top")" ] ||
+		die "$(id -un) cannot write to $dir; run it as $(stat -c %U "$top")," \
+			"or in a copy of the sources of your own"
 	list=$(cd "$top/tests/mount" && ls)
 	if [ ! -f "$dir/build.ninja" ]; then
 		quiet configuring meson setup "$dir" "$top" "${options[@]}" || return
