@@ -133,6 +133,9 @@ static int find_target(
 		t->store = strdup(argument);
 		if (!t->store)
 			return -1;
+	} else if (stat(argument, &st) < 0 && errno == ENOENT) {
+		(void)complain("%s: there is no such store; --create makes one", argument);
+		return -1;
 	} else if (target_find_writable(argument, t) < 0) {
 		return -1;
 	}

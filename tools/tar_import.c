@@ -72,6 +72,9 @@ static int stream_failed(struct import *m, const char *path)
 		return import_fail(m, -ECANCELED, NULL, "stopped");
 	if (m->failure < 0)
 		return import_fail(m, m->failure, "cannot read the archive", strerror(-m->failure));
+	if (!path && archive_file_count(m->a) == 0)
+		return import_fail(m, -EINVAL, "no tar stream",
+			"if it is compressed, unpack it: zcat FILE | recordfsctl import ...");
 	return import_fail(
 		m, -EINVAL, path ? path : "the archive", text ? text : "cannot be read as tar");
 }

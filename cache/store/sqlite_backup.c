@@ -107,6 +107,8 @@ static int try_partial(struct backup *b)
 		0600);
 	if (b->fd < 0 && errno == ELOOP)
 		return explain(b, -EEXIST, b->partial, "a symlink is in the way; move it away");
+	if (b->fd < 0 && errno == ENOENT)
+		return explain(b, -ENOENT, b->dest, "its directory is not there; make it first");
 	if (b->fd < 0)
 		return explain(b, -errno, b->partial, strerror(errno));
 	if (flock(b->fd, LOCK_EX | LOCK_NB) < 0)

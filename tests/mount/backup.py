@@ -123,7 +123,7 @@ for path, make in ((COPY, lambda: COPY.symlink_to("nowhere")),
 (T / "copy.db-wal").unlink()
 assert "lies in the store" in backup(MNT, MNT / "copy.db", code=1)
 assert "lies in the store" in backup(STORE, MNT / "copy.db", code=1)
-backup(MNT, T / "absent" / "copy.db", code=1)
+assert "its directory is not there" in backup(MNT, T / "absent" / "copy.db", code=1)
 backup(T / "absent.db", COPY, code=1)
 (T / "text").write_text("no store")
 backup(T / "text", COPY, code=1)

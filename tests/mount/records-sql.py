@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """recordfsctl records and sql: what they print in each form, from a store and from a mount; that records are
 found by index; what they refuse."""
+import gzip
+
 from lib import *
 
 
@@ -94,7 +96,10 @@ ctl("sql", T / "other", "SELECT 1", status=1)
 assert "one of" in ctl("sql", "--json", "--csv", MNT, "SELECT 1", status=2)
 assert "one of" in ctl("records", "-l", "--json", MNT, status=2)
 assert "recordfsctl records --help" in ctl("records", status=2)
-assert "nothing was imported" in ctl("import", MNT, status=1, input=b"no archive" * 1000)
+for data in b"no archive" * 1000, gzip.compress(b"no archive"):
+    said = ctl("import", MNT, status=1, input=data)
+    assert "no tar stream: if it is compressed, unpack it" in said and "nothing was imported" in said, said
+assert "--create makes one" in ctl("import", T / "absent.db", status=1, input=b"")
 for words in ("--help", "check"), ("help", "check"):
     assert ctl(*words).startswith(b"usage: recordfsctl check"), words
 assert b"no faults" in ctl("check", "--quiet", MNT)
