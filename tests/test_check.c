@@ -4,6 +4,8 @@
  */
 #include "check_kit.h"
 
+#include <errno.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -282,6 +284,62 @@ static void finds_faults_of_the_whole(void **state)
 	find_each(damages, ARRAY_LEN(damages));
 }
 
+/* -- who interrupts SQLite ----------------------------------------------------------------------
+ */
+
+/* From the second call in a step on. */
+struct interrupter {
+	struct sqlite3 *db;
+	unsigned calls;
+	unsigned faults;
+};
+
+static void note_working(void *arg, struct sqlite3 *db)
+{
+	struct interrupter *i = arg;
+	i->db = db;
+}
+
+static void count_fault(void *arg, const struct sqlite_check_fault *f)
+{
+	struct interrupter *i = arg;
+	(void)f;
+	i->faults++;
+}
+
+static bool interrupt(void *arg, const char *step, uint64_t done, uint64_t total)
+{
+	struct interrupter *i = arg;
+	(void)done;
+	(void)total;
+	if (strcmp(step, "inodes") == 0 && ++i->calls == 2) {
+		assert_non_null(i->db);
+		sqlite3_interrupt(i->db);
+	}
+	return i->calls <= 2;
+}
+
+/* It is stopped where it is, and that is no fault of the store. */
+static void stops_when_interrupted(void **state)
+{
+	(void)state;
+	struct interrupter i = {0};
+	const struct sqlite_check_handler handler = {
+		.fault = count_fault, .progress = interrupt, .working = note_working, .arg = &i};
+	struct sqlite_check_summary sum;
+	char why[SQLITE_STORE_WHY] = "";
+	check_copy_sound();
+	check_run_sql(check_broken,
+		"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
+		" INSERT INTO inode SELECT 100000 + i, 33188, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1,"
+		" 0, NULL, 0, NULL FROM n; UPDATE store SET next_ino = 200000");
+	assert_int_equal(sqlite_check(check_broken, &handler, &sum, why, sizeof why), -ECANCELED);
+	assert_int_equal(i.calls, 3);
+	assert_int_equal(i.faults, 0);
+	assert_null(i.db);
+	assert_non_null(strstr(why, "stopped"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +348,7 @@ int main(void)
 		cmocka_unit_test(finds_faults_of_names),
 		cmocka_unit_test(finds_faults_of_attributes),
 		cmocka_unit_test(finds_faults_of_the_whole),
+		cmocka_unit_test(stops_when_interrupted),
 	};
 	return cmocka_run_group_tests(tests, check_make_store, check_remove_store);
 }
