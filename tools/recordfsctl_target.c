@@ -3,11 +3,15 @@
 #include "recordfsctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Where `argument` lies in the store, and where all of that is mounted. */
@@ -51,6 +55,30 @@ bool target_is_mountpoint(const char *argument)
 	return S_ISDIR(st.st_mode);
 }
 
+/* A file on a mount that answers. */
+static bool is_record(const char *argument)
+{
+	struct recordfs_stats s;
+	struct statfs fs;
+	if (statfs(argument, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+		return false;
+	int fd = open(argument, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bool found = fd >= 0 && ioctl(fd, RECORDFS_IOC_STATS, &s) >= 0;
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+static void complain_of_store(const struct target *t, const char *why)
+{
+	if (!t->mounted && is_record(t->name))
+		complain("%s: a record, not a store; name the MOUNTPOINT, and the record after it",
+			t->name);
+	else
+		complain(
+			"%s%s", why, t->mounted ? " (so the mount says; not seen from here?)" : "");
+}
+
 int target_find(const char *argument, struct target *ret)
 {
 	struct target t = {.name = argument};
@@ -61,7 +89,7 @@ int target_find(const char *argument, struct target *ret)
 	else if (!(t.store = strdup(argument)))
 		r = -1;
 	if (r == 0 && sqlite_is_store(t.store, why, sizeof why) < 0) {
-		complain("%s%s", why, t.mounted ? " (so the mount says; not seen from here?)" : "");
+		complain_of_store(&t, why);
 		r = -1;
 	}
 	if (r == 0)

@@ -52,6 +52,7 @@ assert "prw-r-----" in long and "lrwxrwxrwx" in long and "drwxr-xr-x" in long, l
 assert "no such record" in ctl("records", STORE, "/nothing", status=1)
 ctl("records", status=2)
 ctl("records", STORE, "relative", status=1)
+assert "a record, not a store; name the MOUNTPOINT" in ctl("records", MNT / "product/42.json", status=1)
 
 # sql: by index
 find = "parent = path_dir('{0}') AND name = path_name('{0}')"
