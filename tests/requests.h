@@ -93,6 +93,7 @@ struct asked {
 	size_t room;	 /* bytes of an answer of varying size at most */
 	bool whole;	 /* the listing of a directory, from its beginning */
 	bool may_differ; /* the answer's number is the store's own affair */
+	bool may_fail;	 /* of one side alone: the other one caches nothing, and so does less */
 	struct kernel_answer answer[SIDES];
 };
 
@@ -122,3 +123,13 @@ bool requests_judge(struct requests *r, struct asked *a) MUST_CHECK NONNULL(1, 2
 
 /* requests_end.c: the two stores hold the same, and nothing besides. */
 bool requests_compare_stores(struct requests *r) MUST_CHECK NONNULL(1);
+
+/* requests_sqlite.c: a SQLite store without anything in it; for this input alone (fresh), or the
+ * one that inputs share, which store_close() leaves open. */
+void requests_sqlite_setup(void);
+void requests_sqlite_teardown(void);
+struct store *requests_sqlite_open(bool fresh) MUST_CHECK;
+
+/* After store_close(): a fresh one is checked, the other one is emptied, and checked once in a
+ * while. */
+void requests_sqlite_done(struct requests *r, bool fresh) NONNULL(1);

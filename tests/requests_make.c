@@ -266,12 +266,37 @@ static void make_data(struct requests *r, struct asked *a)
 	}
 }
 
+/* What a control call that changes something is given, so that it often means something. */
+static void fill_control(struct requests *r, struct asked *a, uint32_t cmd, unsigned char *data)
+{
+	static const char *const texts[] = {"cache_size=0", "cache_size=64K", "cache_size=8M",
+		"sync=always", "sync=disabled", "cache_ttl=0", "cache_ttl=300,sync=standard",
+		"on_cache_error=bypass", "", "sync=never", "cache_size=64K,,", "max_size=1M"};
+	struct requests_input *in = &r->in;
+	if (cmd == RECORDFS_IOC_DROP) {
+		struct recordfs_drop drop = {
+			.all = input_u8(in) % 4 == 0, .n = (uint32_t)number(in)};
+		drop.n = drop.all && drop.n < 32 ? 0 : drop.n;
+		patch_node(
+			r, a, sizeof(struct fuse_ioctl_in) + offsetof(struct recordfs_drop, ino));
+		memcpy(data, &drop, sizeof drop);
+	} else if (cmd == RECORDFS_IOC_WARM) {
+		const struct recordfs_warm warm = {.first = number(in),
+			.count = (uint32_t)number(in),
+			.session = (uint32_t)number(in)};
+		memcpy(data, &warm, sizeof warm);
+	} else if (cmd == RECORDFS_IOC_SET) {
+		const char *text = texts[input_u8(in) % ARRAY_LEN(texts)];
+		memcpy(data, text, strlen(text));
+	}
+}
+
 static void make_ioctl(struct requests *r, struct asked *a)
 {
 	static const uint32_t known[] = {RECORDFS_IOC_STATS, RECORDFS_IOC_INFO,
 		RECORDFS_IOC_HISTOGRAMS, RECORDFS_IOC_ERRORS, RECORDFS_IOC_HISTORY,
 		RECORDFS_IOC_CACHED, RECORDFS_IOC_PATH, 0x5401 /* TCGETS */, FS_IOC_GETFLAGS,
-		FIOCLEX, 0, UINT32_MAX};
+		FIOCLEX, 0, UINT32_MAX, RECORDFS_IOC_DROP, RECORDFS_IOC_WARM, RECORDFS_IOC_SET};
 	static unsigned char data[1 << 14];
 	struct requests_input *in = &r->in;
 	uint8_t kind = input_u8(in);
@@ -284,16 +309,21 @@ static void make_ioctl(struct requests *r, struct asked *a)
 	/* The kernel takes the sizes from the number; others are as many as there may be. */
 	io.in_size = cmd >> 30 & 1 ? _IOC_SIZE(cmd) : 0;
 	io.out_size = cmd >> 30 & 2 ? _IOC_SIZE(cmd) : 0;
-	if (input_u8(in) > 200) {
+	uint8_t how = input_u8(in);
+	if (how > 200) {
 		io.in_size = (uint32_t)count(in, sizeof data);
 		io.out_size = (uint32_t)count(in, sizeof data);
 	}
+	memset(data, 0, sizeof data);
 	for (size_t i = 0; i < 32; i++)
 		data[i] = input_u8(in);
+	if (how < 150)
+		fill_control(r, a, cmd, data);
 	append(a, &io, sizeof io);
 	append(a, data, io.in_size);
 	a->room = sizeof(struct fuse_ioctl_out) + io.out_size;
 	a->may_differ = true;
+	a->may_fail = cmd == RECORDFS_IOC_WARM;
 }
 
 static void make_open(struct requests *r, struct asked *a)

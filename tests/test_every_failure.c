@@ -3,7 +3,9 @@
  * 1st, the 2nd, the 3rd ... allocation, write, sync or read of a fixed workload, until nothing is
  * hit any more; once, and for ever after. The model does what was acknowledged. After each step
  * and at the end the stack shows what the model shows; so does the file after a crash, which is
- * then whole. Every 31st point or so each time, all of them with RFS_LONG=1 in the environment.
+ * then whole. Every 31st point or so each time, all of them with RFS_LONG=1 in the environment;
+ * with RFS_PART=K/N those that are K modulo N, so that N processes share them. RFS_ONLY=PATTERN
+ * runs the tests whose names match.
  */
 #include "fault_vfs.h"
 #include "model_store.h"
@@ -314,6 +316,7 @@ static int run_round(struct store_file *f, const struct plan *p, long after)
 
 static unsigned seed;
 static long stride = 31;
+static long part, parts; /* 0 parts: not divided */
 
 static int setup(void **state)
 {
@@ -347,6 +350,10 @@ static void fail_each(void **state, const struct plan *p, long step)
 	struct store_file *f = *state;
 	int hits = 1, total = 0;
 	long after = step > 1 ? (long)(seed % (unsigned long)step) : 0;
+	if (parts) {
+		after = part;
+		step = parts;
+	}
 	for (; hits > 0; after += step) {
 		start_over(f);
 		hits = run_round(f, p, after);
@@ -410,6 +417,14 @@ int main(void)
 	printf("RFS_SEED=%u\n", seed);
 	if (getenv("RFS_LONG"))
 		stride = 1;
+	given = getenv("RFS_PART");
+	if (given && (sscanf(given, "%ld/%ld", &part, &parts) != 2 || part < 0 || parts < 1)) {
+		fprintf(stderr, "RFS_PART is not K/N: %s\n", given);
+		return 2;
+	}
+	given = getenv("RFS_ONLY");
+	if (given)
+		cmocka_set_test_filter(given);
 	scarce_install();
 	fault_vfs_install();
 	const struct CMUnitTest tests[] = {
