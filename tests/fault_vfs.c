@@ -35,7 +35,7 @@ static void (*_Atomic on_checkpoint)(void);
 static void (*_Atomic on_write)(void);
 static _Thread_local bool in_on_write;
 static atomic_bool torn_writes;
-#define KINDS 8
+#define KINDS 13
 static atomic_uint counts[KINDS];
 
 /* Guards the plans, and what is noted of the log. */
@@ -195,7 +195,8 @@ static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
 		log_dirty = true;
 		pthread_mutex_unlock(&lock);
 	}
-	return real_of(f)->pMethods->xTruncate(real_of(f), size);
+	int rc = fault(FAULT_TRUNCATE);
+	return rc ? rc : real_of(f)->pMethods->xTruncate(real_of(f), size);
 }
 
 static int x_sync(sqlite3_file *f, int flags)
@@ -211,7 +212,8 @@ static int x_file_size(sqlite3_file *f, sqlite3_int64 *ret)
 
 static int x_lock(sqlite3_file *f, int level)
 {
-	return real_of(f)->pMethods->xLock(real_of(f), level);
+	int rc = fault(FAULT_LOCK);
+	return rc ? rc : real_of(f)->pMethods->xLock(real_of(f), level);
 }
 
 static int x_unlock(sqlite3_file *f, int level)
@@ -244,13 +246,16 @@ static int x_characteristics(sqlite3_file *f)
 
 static int x_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
 {
-	return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, ret);
+	int rc = fault(FAULT_SHM);
+	return rc ? rc : real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, ret);
 }
 
 static int x_shm_lock(sqlite3_file *f, int offset, int n, int flags)
 {
 	bool pin = offset == PIN && (flags & SQLITE_SHM_EXCLUSIVE);
-	int rc = pin && (flags & SQLITE_SHM_LOCK) ? fault(FAULT_PIN) : SQLITE_OK;
+	int rc = SQLITE_OK;
+	if (flags & SQLITE_SHM_LOCK)
+		rc = fault(FAULT_SHM | (pin ? FAULT_PIN : 0u));
 	if (rc == SQLITE_OK)
 		rc = real_of(f)->pMethods->xShmLock(real_of(f), offset, n, flags);
 	if (pin && (flags & SQLITE_SHM_UNLOCK))
@@ -319,9 +324,19 @@ static int x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags
 		file->grow_op = FAULT_DB_GROW;
 		file->read_op = FAULT_DB_READ;
 	}
-	int rc = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
+	int rc = flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB) ? fault(FAULT_OPEN) : SQLITE_OK;
+	if (rc)
+		return rc; /* without methods: there is nothing to close */
+	rc = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
 	file->base.pMethods = file->real->pMethods ? &methods : NULL;
 	return rc;
+}
+
+static int x_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
+{
+	(void)vfs;
+	int rc = fault(FAULT_DELETE);
+	return rc ? rc : real_vfs->xDelete(real_vfs, name, sync_dir);
 }
 
 void fault_vfs_install(void)
@@ -331,6 +346,7 @@ void fault_vfs_install(void)
 	shim.zName = "fault";
 	shim.szOsFile = (int)sizeof(struct fault_file) + real_vfs->szOsFile;
 	shim.xOpen = x_open;
+	shim.xDelete = x_delete;
 	if (sqlite3_vfs_register(&shim, 1) != SQLITE_OK)
 		abort();
 }

@@ -1,7 +1,8 @@
 /*
  * A SQLite VFS that wraps the default one, becomes the default, and fails chosen operations: the
- * 1st, the 2nd, the 3rd ... write, sync or read of the log or of the database file. For tests of
- * what a store makes of it.
+ * 1st, the 2nd, the 3rd ... write, sync or read of the log or of the database file, lock of the
+ * database or of the log's index, open, truncation or deletion. For tests of what a store makes of
+ * it.
  */
 #pragma once
 
@@ -16,6 +17,11 @@ enum fault_vfs_op {
 	FAULT_PIN = 32,	    /* taking the lock that keeps the log from starting anew */
 	FAULT_LOG_READ = 64,
 	FAULT_DB_READ = 128,
+	FAULT_OPEN = 256, /* of the database, or the log */
+	FAULT_DELETE = 512,
+	FAULT_TRUNCATE = 1024,
+	FAULT_LOCK = 2048,
+	FAULT_SHM = 4096, /* mapping a piece of the log's index, or taking one of its locks */
 };
 
 /* Registers the VFS. To be called once, before any database is opened. */
