@@ -410,6 +410,15 @@ static void test_log_read(void **state)
 	fail_disk(state, FAULT_LOG_READ, SQLITE_IOERR_READ);
 }
 
+/* The index of the log, and its locks: each read and each change takes some. */
+static void test_index(void **state)
+{
+	struct plan p = {.ops = FAULT_SHM, .rc = SQLITE_IOERR_SHMLOCK};
+	fail_each(state, &p, stride);
+	p.forever = true;
+	fail_each(state, &p, stride == 1 ? 1 : stride * 2);
+}
+
 int main(void)
 {
 	const char *given = getenv("RFS_SEED");
@@ -435,6 +444,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_database_grows, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_database_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_index, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
