@@ -16,8 +16,13 @@
 void sq_batch_begin(struct sq_conn *c, bool folds)
 {
 	c->batch.folds = folds;
-	c->batch.small = true;
-	c->batch.rows = 0;
+	c->batch.bounded = true;
+	c->batch.pages = c->batch.rows = 0;
+}
+
+void sq_batch_takes(struct sq_conn *c, unsigned pages)
+{
+	c->batch.pages += pages;
 }
 
 static int close_blob(sqlite3_blob **blob)
@@ -49,7 +54,7 @@ int sq_batch_end(struct sq_conn *c)
 void sq_batch_drop(struct sq_conn *c)
 {
 	c->batch.n_held = 0;
-	c->batch.folds = c->batch.small = false;
+	c->batch.folds = c->batch.bounded = false;
 	IGNORE(close_blob(&c->batch.data)); /* what was written is taken back */
 	IGNORE(close_blob(&c->batch.sums));
 }

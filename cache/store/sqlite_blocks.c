@@ -23,6 +23,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/*
+ * Pages that are taken, at most, beside those of the data: by a row that comes or grows, among them
+ * those of the tree above it, with a hole that is cut in two; and by all that can become of a
+ * chunk, a run and rows of one block, data and all.
+ */
+#define ROW_PAGES 16u
+#define CHUNK_PAGES 80u
+
 /* Rows looked at (and deleted) at a time. */
 #define SLICE 256
 
@@ -341,13 +349,13 @@ static int write_run(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	int n = find_in_chunk(c, ino, first, last, runs);
 	if (n == 1 && runs[0].first == first && runs[0].len == len) {
 		/* The row grows by the checksums that an SQL client could not write. */
-		c->batch.small = c->batch.small && runs[0].has_sums;
+		sq_batch_takes(c, runs[0].has_sums ? 0 : ROW_PAGES);
 		return sq_exec(sq_query(c, SQ_BLOCK_SET, "ibb", sq_key(ino, first),
 			(const void *)sums, (size_t)8 * run.count, (const void *)data, len));
 	}
 	if (n == 1 && can_patch(&runs[0], &run))
 		return patch_run(c, ino, &runs[0], &run);
-	c->batch.small = false;
+	sq_batch_takes(c, n == 0 ? run.count + ROW_PAGES : CHUNK_PAGES);
 	int r = n < 0 ? n : make_room(c, ino, &run, runs, n, &covered);
 	if (r == 0)
 		r = put_run(c, ino, first, data, len, sums, (size_t)8 * run.count);

@@ -177,12 +177,29 @@ static bool is_answer(int r)
 	return r != -EIO && r != -ENOMEM && r != -ENOSPC && r != -EROFS;
 }
 
+/*
+ * How many pages the change takes at most; writes, and extended attributes that a new inode
+ * inherits, say that themselves. Names are rows of three trees, with inodes and orphans of five.
+ * To add a row takes a page on each level of its tree at most, and one for a new level; two if
+ * names are so long that a page has room for a dozen, and then 10^6 of them make six levels. So
+ * 2 * 13 is more than names in one directory ever took, with some for the target of a symlink.
+ */
+#define NAME_PAGES 40u
+static void note_pages(struct sqlite_store *s, const struct change *ch)
+{
+	bool is_name = ch->kind == CHANGE_CREATE || ch->kind == CHANGE_LINK ||
+		       ch->kind == CHANGE_UNLINK || ch->kind == CHANGE_RENAME;
+	if (s->peers.any || (!is_name && ch->kind != CHANGE_WRITE))
+		s->writer->batch.bounded = false;
+	else if (is_name)
+		sq_batch_takes(s->writer, NAME_PAGES);
+}
+
 /* Applies one change. -EAGAIN: the whole transaction is lost. */
 static int apply_one(struct sqlite_store *s, struct change *ch)
 {
 	set_result(ch, -EIO, false); /* of an attempt before this one */
-	if (ch->kind != CHANGE_WRITE || s->peers.any)
-		s->writer->batch.small = false; /* what writes do, they say themselves */
+	note_pages(s, ch);
 	int r = dispatch(s, ch);
 	if (r == 0)
 		r = sq_log_change(s, ch);

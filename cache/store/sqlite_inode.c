@@ -112,7 +112,7 @@ int sq_inode_put_data(struct sq_conn *c, const struct sq_inode *i)
 {
 	const struct store_attr *a = &i->attr;
 	if (++c->batch.rows > SQ_SMALL_ROWS)
-		c->batch.small = false;
+		c->batch.bounded = false;
 	int r = sq_exec(sq_query(c, SQ_INODE_PUT_DATA, "uuuuuiiuu", a->ino, (uint64_t)a->mode,
 		a->size, i->stored, i->reserved, a->mtime, a->ctime, a->version,
 		(uint64_t)a->flags));

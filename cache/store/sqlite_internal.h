@@ -60,8 +60,9 @@ struct sq_inode {
 #define SQ_SMALL_ROWS 16u
 struct sq_batch {
 	bool folds;	 /* rows of inodes may be held back */
-	bool small;	 /* nothing was done that takes more than a few pages */
-	unsigned rows;	 /* of inodes that were written: each may have become longer */
+	bool bounded;	 /* it is known how many pages it has taken at most: */
+	unsigned pages;	 /* so many, and what rows take that became longer: */
+	unsigned rows;	 /* of inodes that were written */
 	uint64_t unseen; /* changes that SQLite does not count, ever */
 	unsigned n_held; /* rows that are still to be written: newer than those in the table */
 	unsigned next;	 /* which of them makes way for another one */
@@ -440,6 +441,9 @@ int sq_settle(struct sqlite_store *s) MUST_CHECK NONNULL(1);
 
 /* A transaction begins; `folds`: of several changes, without savepoints. */
 void sq_batch_begin(struct sq_conn *c, bool folds) NONNULL(1);
+/* A change takes so many pages more of the database, at most. One of which that cannot be said sets
+ * `bounded` to false. */
+void sq_batch_takes(struct sq_conn *c, unsigned pages) NONNULL(1);
 /* Writes what was held back; before the tables are read other than by the functions below. */
 int sq_batch_write(struct sq_conn *c) MUST_CHECK NONNULL(1);
 /* The same, and closes what must not be open at COMMIT, and not at SAVEPOINT either. */

@@ -112,25 +112,38 @@ static int reserve(struct sqlite_store *s, sqlite3_int64 size)
 	return sq_file_control(s->writer, SQLITE_FCNTL_SIZE_HINT, &size) < 0 ? -ENOSPC : 0;
 }
 
-/* Pages of the database with what is not committed yet. SQLite compiles the statement anew each
- * time, so it is not asked after changes that took no page to speak of: some rows of inodes that
- * became longer take a part of SLACK at most. */
-static int count_pages(struct sqlite_store *s, int64_t *ret)
+/* Is the file that large? */
+static bool is_as_large(const struct sqlite_store *s, int64_t size)
 {
-	struct sq_log_view v;
-	if (!s->writer->batch.small || !sq_log_view(s, &v) || v.pages == 0)
-		return sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), ret);
-	*ret = v.pages;
-	return 0;
+	struct stat st;
+	return s->plain_file && fstat(s->file, &st) == 0 && st.st_size >= size;
 }
 
+/* How many pages the database has at most, with what is not committed yet; false: not known. (Some
+ * rows of inodes that became longer take a part of SLACK at most.) */
+static bool bound_pages(struct sqlite_store *s, int64_t *ret)
+{
+	struct sq_log_view v;
+	if (!s->writer->batch.bounded || !sq_log_view(s, &v) || v.pages == 0)
+		return false;
+	*ret = (int64_t)v.pages + s->writer->batch.pages;
+	return true;
+}
+
+/* SQLite compiles the statement that counts pages anew each time, so it is asked only when the
+ * database may come near to the file's end. */
 int sq_reserve_space(struct sqlite_store *s, bool needs_space)
 {
-	int64_t pages, unused;
-	int r = count_pages(s, &pages);
+	int64_t pages, unused, slack = needs_space ? SLACK : 0;
+	bool bounded = bound_pages(s, &pages);
+	if (bounded && is_as_large(s, pages * s->page_size + slack))
+		return 0;
+	int r = 0;
+	if (!bounded || s->writer->batch.pages > 0)
+		r = sq_scalar(sq_query(s->writer, SQ_PAGE_COUNT, ""), &pages);
 	if (r < 0)
 		return r;
-	r = reserve(s, pages * s->page_size + (needs_space ? SLACK : 0));
+	r = reserve(s, pages * s->page_size + slack);
 	if (r != -ENOSPC || !needs_space)
 		return r;
 	/* Free pages of the file will do as well, once much was deleted. */

@@ -99,6 +99,7 @@ static int get_acl(struct sq_conn *c, const struct sq_inode *i, const char *name
 static int put_row(struct sq_conn *c, uint64_t ino, const struct change_name *name,
 	const void *value, size_t size)
 {
+	c->batch.bounded = false;
 	return sq_exec(sq_query(
 		c, SQ_XATTR_PUT, "ubb", ino, (const void *)name->bytes, name->len, value, size));
 }
