@@ -244,6 +244,22 @@ static void test_read_faults(void **state)
 	fail_each(f, ino, 0, 1);
 }
 
+/* What was read in long pieces is not taken for what is there later: the same rows are overwritten
+ * where they are, and that is moved into the database, before they are read again. */
+static void test_nothing_old(void **state)
+{
+	struct store_file *f = *state;
+	uint64_t ino = make(f);
+	for (unsigned i = 0; i < 6; i++) {
+		write_at(f, ino, CHUNK * B, CHUNK * B);
+		store_file_sql(f, "PRAGMA wal_checkpoint(PASSIVE)");
+		/* More than what is read in parts. */
+		assert_int_equal(store_read(f->store, ino, CHUNK, CHUNK + 1, &span), 0);
+		check_span(CHUNK, CHUNK + 1);
+		store_span_release(&span);
+	}
+}
+
 int main(void)
 {
 	fault_vfs_install();
@@ -260,6 +276,8 @@ int main(void)
 			test_odd_rows, store_file_setup, store_file_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_read_faults, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_nothing_old, store_file_setup, store_file_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Reading data and attributes: each call sees one committed state. */
 
 #include "sqlite_internal.h"
+#include "sqlite_vfs.h"
 
 #include <errno.h>
 #include <string.h>
@@ -130,10 +131,20 @@ static int read_blocks(struct reading *rd)
 	return r < 0 ? r : append_holes(rd, rd->end);
 }
 
+/* Whole rows, most of whose pages lie one after the other. */
+static int read_rows(struct reading *rd)
+{
+	uint64_t left = rd->eof - rd->first;
+	sq_vfs_runs(rd->c->file, left < SQ_RUN_MAX ? left * STORE_BLOCK_SIZE : SQ_VFS_RUN);
+	int r = read_blocks(rd);
+	sq_vfs_runs(rd->c->file, 0);
+	return r;
+}
+
 static int read_range(struct reading *rd)
 {
 	int r = sq_read_part(rd->s, rd->c, rd->i, rd->first, rd->end, rd->span);
-	r = r == 1 ? 0 : r == 0 ? read_blocks(rd) : r;
+	r = r == 1 ? 0 : r == 0 ? read_rows(rd) : r;
 	if (r == 0)
 		sq_read_ended(rd->s, rd->i->attr.ino, rd->span->first + rd->span->count);
 	return r;

@@ -28,6 +28,16 @@ const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs) MUST_CHECK
  * such a VFS, or NULL, is left alone. */
 void sq_vfs_ahead(struct sqlite3_file *file, int fd, size_t bytes);
 
+/*
+ * From now on, where pages of the database `file` are read one after the other, SQ_VFS_RUN bytes
+ * are read at a time, or `bytes` if these are fewer. 0 bytes: no more of that, and what was read so
+ * is forgotten. For the thread that uses the file's connection, within one read transaction that
+ * writes nothing: in it no checkpoint alters a page that the transaction reads from the database
+ * and not from the log. What is not a file of such a VFS, or NULL, is left alone.
+ */
+#define SQ_VFS_RUN ((size_t)64 << 10)
+void sq_vfs_runs(struct sqlite3_file *file, size_t bytes);
+
 /* Has a flush of this file failed since that was asked last? By the thread that uses its
  * connection. NULL, or not a file of ours: no. */
 bool sq_vfs_flush_failed(struct sqlite3_file *f) MUST_CHECK;
