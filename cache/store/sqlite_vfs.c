@@ -49,6 +49,7 @@
 
 #include "sqlite_vfs.h"
 
+#include "sqlite_vfs_pages.h"
 #include "trust.h"
 
 #include <errno.h>
@@ -67,9 +68,6 @@
 #define AT_COMMIT 4 /* in the header: four bytes, zero unless the transaction ends */
 /* SQLite's lock WRITE. */
 #define WRITE_LOCK 0
-
-/* So many pages have followed each other before more are read than is asked for. */
-#define IN_ROW 2
 
 /* Writes end where pages of memory do, if they can. */
 #define PAGE 4096
@@ -95,13 +93,7 @@ struct file {
 	int ahead_fd;
 	int64_t told; /* from here on the kernel was told, last; -1: not yet */
 
-	/* Database: sq_vfs_runs(). */
-	int run_size;	    /* bytes to read at a time; 0: what is asked for */
-	int in_row;	    /* pages that were read one after the other */
-	int64_t next;	    /* where the last of them ends */
-	unsigned char *run; /* SQ_VFS_RUN, once needed */
-	int run_n;	    /* bytes of it are there, */
-	int64_t run_at;	    /* from here on */
+	struct vfs_pages pages; /* database */
 
 	/* Log, while its database has `writing`. */
 	unsigned char *bytes; /* SQ_VFS_GATHER, once needed */
@@ -227,7 +219,7 @@ static int x_close(sqlite3_file *file)
 	if (f->other)
 		f->other->other = NULL;
 	free(f->bytes);
-	free(f->run);
+	vfs_pages_fini(&f->pages);
 	return f->below->pMethods->xClose(f->below);
 }
 
@@ -240,33 +232,9 @@ static void read_ahead(struct file *f, int64_t at)
 	f->told = at;
 }
 
-/* Reads a page from what was read with others; false: it is to be read alone. */
-static bool read_run(struct file *f, void *to, int n, int64_t at)
-{
-	f->in_row = at == f->next ? f->in_row + 1 : 0;
-	f->next = at + n;
-	bool there = at >= f->run_at && at + n <= f->run_at + f->run_n;
-	if (!there) {
-		if (n != PAGE || f->in_row < IN_ROW)
-			return false;
-		if (!f->run)
-			f->run = malloc(SQ_VFS_RUN);
-		f->run_n = 0;
-		if (!f->run ||
-			f->below->pMethods->xRead(f->below, f->run, f->run_size, at) != SQLITE_OK) {
-			f->in_row = 0; /* the end of the file, or a place that cannot be read */
-			return false;
-		}
-		f->run_at = at;
-		f->run_n = f->run_size;
-	}
-	memcpy(to, f->run + (at - f->run_at), (size_t)n);
-	return true;
-}
-
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-	if (file_of(f)->run_size && read_run(file_of(f), to, n, at))
+	if (vfs_pages_read(&file_of(f)->pages, below(f), to, n, at))
 		return SQLITE_OK;
 	if (file_of(f)->ahead)
 		read_ahead(file_of(f), at);
@@ -424,10 +392,7 @@ void sq_vfs_runs(sqlite3_file *file, size_t bytes)
 {
 	if (!file || !file->pMethods || !is_ours(file))
 		return;
-	struct file *f = file_of(file);
-	f->run_size = (int)(bytes < SQ_VFS_RUN ? bytes / PAGE * PAGE : SQ_VFS_RUN);
-	f->run_n = f->in_row = 0;
-	f->next = -1;
+	vfs_pages_begin(&file_of(file)->pages, bytes);
 }
 
 /* Ties a log to its database, whose locks say when it is written to. */
