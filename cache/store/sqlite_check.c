@@ -50,6 +50,8 @@ static int check_schema(struct check *k)
 	int r = sq_verify_schema(k->conn, why, sizeof why);
 	if (r != -EPROTO && r != -EIO)
 		return r;
+	if (!check_progress(k))
+		return -ECANCELED; /* interrupted */
 	const char *path = sqlite3_db_filename(k->conn->db, "main");
 	size_t len = strlen(path); /* who reads this knows which file it is about */
 	bool named = strncmp(why, path, len) == 0 && strncmp(why + len, ": ", 2) == 0;
@@ -239,6 +241,10 @@ static int check_all(struct check *k, const char *path, bool immutable, char *wh
 		r = sq_verify_application(k->conn, why, why_size);
 	if (r == 0)
 		r = sq_verify_format(k->conn, why, why_size);
+	if (r == -EIO && !check_progress(k)) {
+		why[0] = '\0'; /* interrupted */
+		r = -ECANCELED;
+	}
 	if (r == 0)
 		r = check_run_all(k);
 	return r == CHECK_BROKEN ? 0 : r;

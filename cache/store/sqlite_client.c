@@ -186,7 +186,8 @@ static int open_as(const char *path, bool readonly, bool immutable, struct sqlit
 	if (rc == SQLITE_OK)
 		rc = configure(db, readonly);
 	if (rc != SQLITE_OK) {
-		if ((rc & 0xff) == SQLITE_BUSY || !sq_explain_open(path, readonly, why, why_size))
+		int code = db ? sqlite3_extended_errcode(db) : rc;
+		if (!sq_explain_open(path, readonly, code, why, why_size))
 			snprintf(why, why_size, "%s: cannot open the store: %s", path,
 				db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 		r = sq_errno(rc);

@@ -568,9 +568,10 @@ bool sq_directory_writable(const char *path) MUST_CHECK NONNULL(1);
  * in one line. */
 bool sq_strangers_beside(const char *path, char *why, size_t why_size) MUST_CHECK NONNULL(1, 2);
 /* Looks for what keeps a store at `path` from being opened, `readonly` or to be changed, that
- * SQLite has no words for. True: `why` says it in one line, and what to do. */
-bool sq_explain_open(const char *path, bool readonly, char *why, size_t why_size) MUST_CHECK
-	NONNULL(1, 3);
+ * SQLite, which gave the extended result `code`, has no words for. True: `why` says it in one line,
+ * and what to do. */
+bool sq_explain_open(const char *path, bool readonly, int code, char *why,
+	size_t why_size) MUST_CHECK NONNULL(1, 4);
 
 /* -- sqlite_place.c ------------------------------------------------------------------------- */
 

@@ -84,10 +84,28 @@ static bool explain_beside(const char *path, const char *suffix, char *why, size
 	return found;
 }
 
-bool sq_explain_open(const char *path, bool readonly, char *why, size_t why_size)
+/* May it be that something beside the store, or its mode, is in the way? */
+static bool is_of_place(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_CANTOPEN:
+	case SQLITE_FULL:
+	case SQLITE_PERM:
+	case SQLITE_READONLY:
+		return true;
+	case SQLITE_IOERR:
+		return code != SQLITE_IOERR_NOMEM;
+	default:
+		return false;
+	}
+}
+
+bool sq_explain_open(const char *path, bool readonly, int code, char *why, size_t why_size)
 {
 	if (sq_strangers_beside(path, why, why_size))
 		return true;
+	if (!is_of_place(code))
+		return false;
 	bool write = !readonly && access(path, W_OK) < 0;
 	int error = write ? errno : look_at_directory(path);
 	if (write)

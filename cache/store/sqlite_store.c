@@ -412,7 +412,8 @@ int sqlite_store_open(
 	if (made < 0)
 		free(path);
 	if (r < 0 && !why[0] &&
-		!sq_explain_open(cfg->path, cfg->readonly || cfg->snapshot, why, why_size))
+		!sq_explain_open(cfg->path, cfg->readonly || cfg->snapshot, store_cause().code, why,
+			why_size))
 		snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path, strerror(-r));
 	return r;
 }

@@ -65,3 +65,11 @@ chmod 755 place
 cp "$s" place/cut.db && truncate -s 5000 place/cut.db
 refused "$T/place/cut.db" "$MNT"
 says damaged "recordfsctl check $T/place/cut.db"
+
+# ... is not explained by the place
+cp "$s" place/torn.db
+dd if=/dev/urandom of=place/torn.db bs=100 seek=1 count=30 conv=notrunc status=none
+chmod 555 place
+if user recordfsctl records "$T/place/torn.db" >/dev/null 2>said; then fail "a damaged store"; fi
+says "$T/place/torn.db" malformed
+chmod 755 place
