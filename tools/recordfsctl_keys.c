@@ -32,9 +32,11 @@ void keys_end(void)
 	changed = false;
 }
 
-bool keys_have(char key)
+int keys_have(char key)
 {
 	char some[64];
 	ssize_t n = read(STDIN_FILENO, some, sizeof some);
-	return n > 0 && memchr(some, key, (size_t)n);
+	if (n <= 0)
+		return -1;
+	return memchr(some, key, (size_t)n) ? 1 : 0;
 }

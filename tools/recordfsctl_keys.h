@@ -12,5 +12,6 @@
 bool keys_begin(void);
 void keys_end(void);
 
-/* To be called when standard input has something to be read: was `key` pressed? */
-bool keys_have(char key);
+/* To be called when standard input has something to be read: was `key` pressed? Negative: no key
+ * will come any more. */
+int keys_have(char key);

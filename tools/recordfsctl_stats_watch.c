@@ -38,17 +38,19 @@ static void on_suspend(int number)
 
 static void catch_signal(int number, void (*handler)(int))
 {
-	struct sigaction action = {.sa_handler = handler};
+	/* A stop is not to be noticed by what is being written. */
+	struct sigaction action = {
+		.sa_handler = handler, .sa_flags = number == SIGTSTP ? SA_RESTART : 0};
 	sigemptyset(&action.sa_mask);
 	sigaction(number, &action, NULL);
 }
 
-static void catch_signals(void)
+static void catch_signals(bool terminal)
 {
 	struct sigaction before;
 	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
 		catch_signal(ending[i], on_signal);
-	if (sigaction(SIGTSTP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+	if (terminal && sigaction(SIGTSTP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 		catch_signal(SIGTSTP, on_suspend);
 }
 
@@ -72,7 +74,7 @@ static double now(void)
 
 /* Or until a signal or the key q comes: signals are blocked but here, where none is missed, and
  * while we print. */
-static void sleep_seconds(double seconds, bool keys)
+static void sleep_seconds(double seconds, bool *keys)
 {
 	double end = now() + seconds, left = seconds;
 	sigset_t none;
@@ -84,9 +86,12 @@ static void sleep_seconds(double seconds, bool keys)
 		FD_ZERO(&set);
 		FD_SET(STDIN_FILENO, &set);
 		int n = pselect(
-			keys ? STDIN_FILENO + 1 : 0, keys ? &set : NULL, NULL, NULL, &t, &none);
-		if (n > 0 && keys_have('q'))
+			*keys ? STDIN_FILENO + 1 : 0, *keys ? &set : NULL, NULL, NULL, &t, &none);
+		int pressed = n > 0 ? keys_have('q') : 0;
+		if (pressed > 0)
 			stopped = 1;
+		else if (pressed < 0)
+			*keys = false;
 	}
 }
 
@@ -292,6 +297,7 @@ static void suspend(struct watching *w)
 	suspended = 0;
 	catch_signal(SIGTSTP, on_suspend);
 	take_terminal(w);
+	mask_signals(SIG_BLOCK);
 }
 
 /* Until a signal, or the key, comes: true. */
@@ -302,7 +308,7 @@ static bool watch(struct watching *w, struct snapshot *old, struct snapshot *new
 		flush_output();
 		mask_signals(SIG_BLOCK);
 		if (!stopped)
-			sleep_seconds(w->interval, w->keys);
+			sleep_seconds(w->interval, &w->keys);
 		if (suspended && !stopped)
 			suspend(w);
 		int r = stopped ? 0 : snapshot_take(w->path, new);
@@ -327,7 +333,7 @@ int stats_watch(const char *path, double interval)
 	struct watching w = {path, interval, isatty(STDOUT_FILENO), false};
 	if (snapshot_take(path, &kept[0]) < 0)
 		return FAILED;
-	catch_signals();
+	catch_signals(w.terminal);
 	if (w.terminal)
 		take_terminal(&w);
 	else

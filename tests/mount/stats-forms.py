@@ -134,6 +134,7 @@ for options in (["--watch=0.2", ODD], ["--watch", "0.2", ODD]):
 # then as it was
 def on_terminal():
     global pid, terminal, screen, modes
+    (T / "go").unlink(missing_ok=True)
     pid, terminal = pty.fork()
     if pid == 0:
         poll("the terminal's modes are known", (T / "go").exists)
@@ -159,6 +160,9 @@ def ended():
 for end in b"q", b"other keys\nq", signal.SIGTERM, b"\x1c", b"\x03":
     on_terminal()
     poll("a screen", more)
+    os.kill(pid, signal.SIGTSTP)  # nobody could continue it: it only looks as if it began
+    screen = b""
+    poll("a screen again", more)
     same(0, termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO), "keys come one by one, unseen")
     if isinstance(end, bytes):
         os.write(terminal, end)
