@@ -363,7 +363,10 @@ static int change_one(struct parser *p, const char *arg)
 	case -1:
 		if (lacks_value(arg))
 			return refuse(p, "option '%s' needs a value: %s=...", arg, arg);
-		return refuse(p, "unknown option '%s'", arg);
+		return refuse(p,
+			"unknown option '%s': what can be set are cache_size, cache_ttl, sync and "
+			"on_cache_error",
+			arg);
 	default:
 		break;
 	}

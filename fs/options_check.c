@@ -123,7 +123,8 @@ static int check_mountpoint(struct check *c)
 				"mountpoint '%s' is a mount whose daemon is gone: first run "
 				"'fusermount3 -u %s'",
 				path, path);
-		return refuse(c, -error, "mountpoint '%s': %s", path, strerror(error));
+		return refuse(c, -error, "mountpoint '%s': %s%s", path, strerror(error),
+			error == ENOENT ? "; make it first" : "");
 	}
 	if (!S_ISDIR(st.st_mode))
 		return refuse(c, -ENOTDIR, "mountpoint '%s' is not a directory", path);
@@ -211,7 +212,8 @@ static int absolute_new(struct check *c, const char *path, char **ret)
 	if (path[strlen(path) - 1] == '/')
 		r = refuse(c, -EISDIR, "store '%s' must be a file, not a directory", path);
 	else if (copy && !dir)
-		r = refuse(c, -errno, "store '%s': its directory: %s", path, strerror(errno));
+		r = refuse(c, -errno, "store '%s': its directory: %s%s", path, strerror(errno),
+			errno == ENOENT ? "; make it first" : "");
 	else if (!dir || !copy2 ||
 		 asprintf(ret, "%s/%s", strcmp(dir, "/") != 0 ? dir : "", basename(copy2)) < 0)
 		r = refuse(c, -ENOMEM, "no memory");

@@ -120,8 +120,8 @@ static int finish(
 		show_summary(dest, sum);
 	if (!sum->check.faults)
 		return DONE;
-	return complain("%s: the copy has %s %s, as the store has, see above; mend it, unmounted,"
-			" with recordfsctl check --repair",
+	return complain("%s: the copy has %s %s, see above; recordfsctl check says whether the"
+			" store has them as well; mend either, unmounted, with check --repair",
 		dest, number(sum->check.faults, n), sum->check.faults == 1 ? "fault" : "faults");
 }
 

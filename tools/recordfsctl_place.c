@@ -123,6 +123,14 @@ static char *join(const char *root, const char *at, const char *path)
 	return asprintf(&joined, "%s%s", root, rest) < 0 ? NULL : joined;
 }
 
+/* What the kernel says of a bind mount whose directory is gone. No name has a slash. */
+static bool is_deleted(const char *root)
+{
+	static const char mark[] = "//deleted";
+	size_t len = strlen(root);
+	return len >= sizeof mark - 1 && strcmp(root + len - (sizeof mark - 1), mark) == 0;
+}
+
 int place_find(const char *path, struct place *ret)
 {
 	struct statx st;
@@ -135,6 +143,11 @@ int place_find(const char *path, struct place *ret)
 		r = find(has_id, &id, &root, &at);
 	if (r < 0)
 		return r;
+	if (is_deleted(root)) {
+		free(root);
+		free(at);
+		return -ENOENT;
+	}
 	struct place p = {st.stx_dev_major, st.stx_dev_minor, join(root, at, path)};
 	free(root);
 	free(at);

@@ -192,6 +192,8 @@ static int refused(sqlite3 *db, int rc, const struct target *t)
 		return target_is_readonly(t);
 	if ((rc & 0xff) == SQLITE_READONLY && access(t->store, W_OK) < 0)
 		return complain("%s: cannot be written: %s", t->store, strerror(errno));
+	if ((rc & 0xff) == SQLITE_READONLY)
+		return complain("sql: --readonly refuses what changes something");
 	if ((rc & 0xff) == SQLITE_AUTH)
 		return complain("sql: a store's schema and settings cannot be changed (but CREATE"
 				" TEMP TABLE works); what can is in recordfsctl(1), sql");

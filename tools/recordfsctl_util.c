@@ -14,19 +14,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static void say(const char *format, va_list args) PRINTF_LIKE(1, 0);
-static void say(const char *format, va_list args)
-{
-	fflush(stdout);
-	fputs("recordfsctl: ", stderr);
-	vfprintf(stderr, format, args);
-}
-
 int complain(const char *format, ...)
 {
 	va_list args;
+	fflush(stdout);
+	fputs("recordfsctl: ", stderr);
 	va_start(args, format);
-	say(format, args);
+	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
 	return FAILED;
@@ -34,14 +28,17 @@ int complain(const char *format, ...)
 
 int misused(const char *format, ...)
 {
+	char text[1024];
 	va_list args;
 	va_start(args, format);
-	say(format, args);
+	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	fflush(stdout);
+	fprintf(stderr, "recordfsctl: %s", text);
 	/* The command's name is at the front of what it complains of. */
-	size_t len = strcspn(format, ": ");
-	if (format[len] == ':')
-		fprintf(stderr, " (try recordfsctl %.*s --help)\n", (int)len, format);
+	size_t len = strcspn(text, ": ");
+	if (text[len] == ':')
+		fprintf(stderr, " (try recordfsctl %.*s --help)\n", (int)len, text);
 	else
 		fputs(" (try recordfsctl --help)\n", stderr);
 	return USAGE;
@@ -54,18 +51,23 @@ int misused_option(void)
 
 static int not_on_mount(const char *path)
 {
-	complain("%s: not on a recordfs mount", path);
+	struct stat st;
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		complain("%s: a file, and not on a recordfs mount; name the MOUNTPOINT", path);
+	else
+		complain("%s: not on a recordfs mount", path);
 	return -1;
 }
 
 static int failed(const char *path, int error)
 {
 	if (error == ENOTCONN)
-		complain("%s: the mount's daemon has died; fusermount3 -u it and mount it again",
+		complain("%s: the mount's daemon has died; mount it again, as before, or"
+			 " fusermount3 -u it",
 			path);
 	else if (error == EACCES && geteuid() == 0)
-		complain("%s: Permission denied, to root as well: it is another user's mount,"
-			 " without allow_root; do this as that user",
+		complain("%s: Permission denied, to root as well: it may be another user's"
+			 " mount, without allow_root; do this as that user",
 			path);
 	else
 		complain("%s: %s", path, strerror(error));

@@ -183,6 +183,7 @@ for bad in (["cache_size=2M", "cache_ttl=x"], ["cache_size=2M", "max_size=1G"], 
             ["cache_size=2M", "nonsense=1"], ["sync=sometimes"], ["cache_size=2M,ro"], [""]):
     out = ctl("set", MNT, *bad, status=2)
     assert out.count("\n") == 1 and out.startswith("recordfsctl: "), out
+    assert "nonsense" not in str(bad) or "cache_ttl, sync" in out, out
     assert ctl("stats", MNT).splitlines()[1:3] == text.splitlines()[1:3], bad
 assert "has set cache_ttl=1" in (T / "daemon.log").read_text()
 

@@ -110,6 +110,9 @@ for path in "/imported/product/fifo", "/imported/product", "/imported":
     ctl("sql", MNT, f"DELETE FROM records WHERE path = '{path}'")
 assert "needs the STORE, unmounted" in ctl("check", "--repair", MNT, status=1)
 assert "not on a recordfs mount" in ctl("check", T, status=1)
+assert "name the MOUNTPOINT" in ctl("stats", STORE, status=1)
+assert "(try recordfsctl drop --help)" in ctl("drop", status=2)
+assert "--readonly refuses" in ctl("sql", "--readonly", MNT, "DELETE FROM records", status=1)
 
 # a part of the mount, mounted elsewhere, and all of it
 if os.getuid() == 0:
