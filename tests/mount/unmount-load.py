@@ -51,7 +51,9 @@ def reader():
                 for name in names:
                     path = pathlib.Path(folder, name)
                     if path.is_file() and not path.is_symlink():
-                        path.read_bytes()
+                        # A FIFO may have taken its place
+                        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
+                            f.read()
             os.stat(MNT / "log")
             if not (MNT / "cells").exists():
                 return
