@@ -400,7 +400,9 @@ int sqlite_backup(const char *path, const char *dest, const struct sqlite_backup
 	sqlite3_free(b.partial);
 	if (r < 0 && !why[0])
 		snprintf(why, why_size, "%s: %s", dest, strerror(-r));
-	if (r == 0)
+	if (r < 0)
+		sq_one_line(why);
+	else
 		*ret = sum;
 	return r;
 }

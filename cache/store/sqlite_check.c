@@ -271,5 +271,7 @@ int sqlite_check(const char *path, const struct sqlite_check_handler *handler,
 		sq_side_files_tidy(path, &files);
 	if (r == 0)
 		*ret = k.summary;
+	else
+		sq_one_line(why);
 	return r;
 }

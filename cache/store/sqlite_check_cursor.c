@@ -83,6 +83,7 @@ void check_fault(struct check *k, int64_t ino, int64_t offset, const char *forma
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
 	va_end(args);
+	sq_one_line(what);
 	k->summary.faults++;
 	struct sqlite_check_fault fault = {
 		.what = what,

@@ -215,5 +215,7 @@ int sqlite_client_open(
 	if (r < 0 && !known && readonly && !sq_directory_writable(path) &&
 		!sq_has_beside(path, "-wal") && !sq_strangers_beside(path, why, why_size))
 		r = open_as(path, true, true, ret, why, why_size);
+	if (r < 0)
+		sq_one_line(why);
 	return r;
 }

@@ -50,6 +50,13 @@ int sq_errno(int rc)
 	return r;
 }
 
+void sq_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = ' ';
+}
+
 void sqlite_store_prepare(void)
 {
 	IGNORE(sqlite3_config(

@@ -289,6 +289,8 @@ static inline struct sqlite_store *sq_store(struct store *s)
 
 /* SQLite's result code as an errno: the one table. A failure becomes the thread's store_cause(). */
 int sq_errno(int rc) MUST_CHECK;
+/* What SQLite says may quote a damaged file: control characters of `text` become spaces. */
+void sq_one_line(char *text) NONNULL(1);
 
 /* sqlite3_file_control() of the database. */
 int sq_file_control(struct sq_conn *c, int op, void *arg) MUST_CHECK NONNULL(1);

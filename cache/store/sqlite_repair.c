@@ -370,6 +370,7 @@ int sqlite_repair(const char *path, const struct sqlite_check_handler *handler,
 	end(&m);
 	if (r < 0) {
 		explain(path, r, m.failure, why, why_size);
+		sq_one_line(why);
 		return r;
 	}
 	sum.check = m.check.summary;

@@ -156,9 +156,11 @@ static int choose_size(struct parts *f)
 	if (size != f->size)
 		repair_tell(f->m, f->ino, "its size was %lld, and is %lld now, where its data ends",
 			(long long)f->size, (long long)size);
-	f->lost = f->counted > stored ? (uint64_t)(f->counted - stored) : 0;
 	f->size = size;
 	f->eof = sq_blocks_of((uint64_t)size);
+	/* A count of more than there can be says nothing of what is lost. */
+	bool may_be = f->counted > stored && (uint64_t)f->counted <= f->eof;
+	f->lost = may_be ? (uint64_t)(f->counted - stored) : 0;
 	return 0;
 }
 

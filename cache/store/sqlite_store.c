@@ -415,6 +415,8 @@ int sqlite_store_open(
 		!sq_explain_open(cfg->path, cfg->readonly || cfg->snapshot, store_cause().code, why,
 			why_size))
 		snprintf(why, why_size, "%s: cannot open the store: %s", cfg->path, strerror(-r));
+	if (r < 0)
+		sq_one_line(why);
 	return r;
 }
 
