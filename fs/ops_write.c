@@ -90,10 +90,10 @@ static void answer(const struct write *w)
 	/* A page that is being written back is the new data, and cannot be dropped before. */
 	if (w->page)
 		fuse_reply_write(w->req, c->write.len);
-	else
+	else if (c->write.offset == w->offset)
 		reply_written(w->req, c->write.ino, w->offset, c->write.len);
-	if (c->write.offset != w->offset) /* the end was not where the kernel thought */
-		notify_stale(fs->notify, c->write.ino, 0, 0);
+	else /* the end was not where the kernel thought */
+		reply_written_elsewhere(w->req, c->write.ino, c->write.len);
 	reply_refresh_suid(fs, c, c->write.ino);
 }
 

@@ -398,25 +398,37 @@ void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
 		notify_stale(fs->notify, ino, -1, 0);
 }
 
-void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)
+/* Answers when [offset, offset + len) of the inode is dropped, all of it with 0 and 0. */
+static void answer_written_after_drop(
+	fuse_req_t req, uint64_t ino, int64_t offset, int64_t len, size_t written)
 {
 	struct fs *fs = fs_of(req);
-	struct late_answer *late = fs->kernel_drops_written ? NULL : malloc(sizeof *late);
-	if (!late) {
-		bool must_drop = !fs->kernel_drops_written;
-		fuse_reply_write(req, size);
-		if (must_drop)
-			notify_stale(fs->notify, ino, (int64_t)offset, (int64_t)size);
+	struct late_answer *late = malloc(sizeof *late);
+	if (!late) { /* without memory the drop comes after the answer */
+		fuse_reply_write(req, written);
+		notify_stale(fs->notify, ino, offset, len);
 		return;
 	}
 	*late = (struct late_answer){
-		.job = {.stale = {.ino = ino, .offset = (int64_t)offset, .len = (int64_t)size},
-			.done = answer_late},
+		.job = {.stale = {.ino = ino, .offset = offset, .len = len}, .done = answer_late},
 		.stamp = latency_stamp(),
 		.req = req,
 		.op = OP_WRITE,
-		.written = size};
+		.written = written};
 	notify_before(fs->notify, &late->job);
+}
+
+void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)
+{
+	if (fs_of(req)->kernel_drops_written)
+		fuse_reply_write(req, size);
+	else
+		answer_written_after_drop(req, ino, (int64_t)offset, (int64_t)size, size);
+}
+
+void reply_written_elsewhere(fuse_req_t req, uint64_t ino, size_t size)
+{
+	answer_written_after_drop(req, ino, 0, 0, size);
 }
 
 void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino)

@@ -54,6 +54,12 @@ void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino) NON
  */
 void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size);
 
+/* The same of an append that is not where the kernel takes it to be: all that the kernel has of the
+ * file is dropped before the answer. A drop behind it could come while whoever has written asks
+ * for the size, and then the kernel does not believe the answer: a mapping stays as short as it
+ * was. */
+void reply_written_elsewhere(fuse_req_t req, uint64_t ino, size_t size);
+
 /*
  * Answers a change that failed. When the store has it nevertheless, or it cannot be told, the
  * kernel has dropped what it has of the inode before the caller hears of it: others may have read

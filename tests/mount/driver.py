@@ -465,8 +465,11 @@ class Run:
         with limit("reading a mapping"):
             start = time.monotonic()
             data = handle.mapping.page(page)
-            if data is None:
-                # That it has grown is seen by a mapping only after somebody has asked for its size.
+            for _ in range(3):
+                if data is not None:
+                    break
+                # That it has grown is seen by a mapping only after somebody has asked for its size,
+                # and the kernel does not believe an answer during which it was told to drop it.
                 start = time.monotonic()
                 os.fstat(handle.fd)
                 data = handle.mapping.page(page)
