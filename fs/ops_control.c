@@ -190,12 +190,13 @@ static void carry_out(fuse_req_t req, uint64_t ino, unsigned cmd, const void *in
 	free(copy);
 }
 
-bool control_change(fuse_req_t req, uint64_t ino, unsigned cmd, const void *in, size_t in_size)
+bool control_change(
+	fuse_req_t req, uint64_t ino, unsigned cmd, const void *in, size_t in_size, size_t out_size)
 {
 	size_t size = size_of(cmd);
 	if (size == 0)
 		return false;
-	if (in_size < size)
+	if (in_size < size || (cmd != RECORDFS_IOC_DROP && out_size < size))
 		fuse_reply_err(req, EINVAL);
 	else
 		carry_out(req, ino, cmd, in);

@@ -107,6 +107,6 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
 		op_ioctl_path(req, in, in_size);
 	else if (cmd == RECORDFS_IOC_INFO && out_size >= sizeof(struct recordfs_info))
 		reply_info(req, ino, in, in_size);
-	else if (!control_change(req, ino, cmd, in, in_size))
+	else if (!control_change(req, ino, cmd, in, in_size, out_size))
 		fuse_reply_err(req, ENOTTY);
 }
