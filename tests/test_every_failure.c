@@ -10,6 +10,7 @@
 #include "fault_vfs.h"
 #include "model_store.h"
 #include "scarce.h"
+#include "scarce_heap.h"
 #include "store_file.h"
 #include "tree.h"
 
@@ -28,43 +29,6 @@
 
 #define TOP "/top"
 
-/* -- allocations that fail ------------------------------------------------------------------- */
-
-/* In this thread: so many of ours work, then one fails; -1: all work. */
-static _Thread_local long ours_left = -1;
-static _Thread_local int refused;
-
-static bool refuse(void)
-{
-	if (ours_left < 0 || ours_left-- > 0)
-		return false;
-	ours_left = -1;
-	refused++;
-	return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return refuse() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return refuse() ? NULL : __real_realloc(p, size);
-}
-
 /* -- a plan: what fails ---------------------------------------------------------------------- */
 
 struct plan {
@@ -77,9 +41,8 @@ struct plan {
 
 static void arm(const struct plan *p, long after)
 {
-	refused = 0;
 	if (p->ours)
-		ours_left = after;
+		scarce_heap_arm(after);
 	else if (p->sqlites)
 		scarce_arm(after);
 	else
@@ -89,12 +52,13 @@ static void arm(const struct plan *p, long after)
 
 static int disarm(const struct plan *p)
 {
-	ours_left = -1;
+	int of_ours = scarce_heap_refused();
+	scarce_heap_arm(-1);
 	fault_vfs_torn(false);
 	int of_sqlite = scarce_disarm();
 	if (p->ops)
 		return fault_vfs_disarm();
-	return p->ours ? refused : of_sqlite;
+	return p->ours ? of_ours : of_sqlite;
 }
 
 /* -- one round ------------------------------------------------------------------------------- */
@@ -126,12 +90,11 @@ static void close_stack(struct round *r)
 static uint64_t digest_of(struct store *s)
 {
 	uint64_t sum = 0;
-	long ours = ours_left;
-	ours_left = -1;
+	scarce_heap_pause(true);
 	scarce_pause(true);
 	assert_int_equal(tree_digest(s, TOP, &sum), 0);
 	scarce_pause(false);
-	ours_left = ours;
+	scarce_heap_pause(false);
 	return sum;
 }
 
@@ -150,10 +113,9 @@ static bool is_failure(const struct plan *p, int result)
 
 static void model_does(struct round *r, bool durable, int want)
 {
-	long ours = ours_left;
-	ours_left = -1;
+	scarce_heap_pause(true);
 	struct tree_done done = tree_step(r->model, TOP, r->step, durable);
-	ours_left = ours;
+	scarce_heap_pause(false);
 	assert_int_equal(done.result, want);
 	if (done.orphan)
 		r->model_orphans[r->n_model_orphans++] = done.orphan;
@@ -329,7 +291,7 @@ static int setup(void **state)
 /* Also after a test that failed with its fault still to come. */
 static int teardown(void **state)
 {
-	ours_left = -1;
+	scarce_heap_arm(-1);
 	(void)scarce_disarm();
 	fault_vfs_disarm();
 	return store_file_teardown(state);

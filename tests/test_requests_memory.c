@@ -8,6 +8,7 @@
  */
 #include "inputs.h"
 #include "requests.h"
+#include "scarce_heap.h"
 
 /* cmocka.h wants these before it. */
 #include <assert.h>
@@ -21,59 +22,21 @@
 
 #define STRIDE 5
 
-/* On this thread: so many allocations work, then one fails; -1: all work. None counts while nobody
- * is asked, or something else than fs/ works. */
-static _Thread_local long left_here = -1;
-static _Thread_local bool asking;
-static _Thread_local int paused;
-static _Thread_local bool refused;
-static unsigned refusals;
-
-static bool refuse(void)
-{
-	if (!asking || paused > 0 || left_here < 0 || left_here-- > 0)
-		return false;
-	return refused = true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return refuse() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return refuse() ? NULL : __real_realloc(p, size);
-}
-
-static void pause_refusals(bool on)
-{
-	paused += on ? 1 : -1;
-}
+/* All that is not fs/'s own work, while it is asked, is in a pause. */
+static int seen, refusals;
 
 static void before(void)
 {
-	refused = false;
-	asking = true;
+	seen = scarce_heap_refused();
+	scarce_heap_pause(false);
 }
 
 static bool after(void)
 {
-	asking = false;
-	refusals += refused;
-	return refused;
+	scarce_heap_pause(true);
+	int now = scarce_heap_refused() - seen;
+	refusals += now;
+	return now > 0;
 }
 
 /* -- the store below, whose memory is not meant -------------------------------------------------
@@ -84,17 +47,17 @@ static const struct store_ops *below;
 /* `call` is made of the store's own function. */
 #define PAUSED(type, call)                                                                         \
 	do {                                                                                       \
-		pause_refusals(true);                                                              \
+		scarce_heap_pause(true);                                                           \
 		type result = below->call;                                                         \
-		pause_refusals(false);                                                             \
+		scarce_heap_pause(false);                                                          \
 		return result;                                                                     \
 	} while (0)
 
 static void paused_apply(struct store *s, struct change *const *changes, size_t n, bool durable)
 {
-	pause_refusals(true);
+	scarce_heap_pause(true);
 	below->apply(s, changes, n, durable);
-	pause_refusals(false);
+	scarce_heap_pause(false);
 }
 
 static int paused_flush(struct store *s)
@@ -164,9 +127,9 @@ static ssize_t paused_block_info(
 
 static void paused_stats(struct store *s, struct store_stats *stats)
 {
-	pause_refusals(true);
+	scarce_heap_pause(true);
 	below->stats(s, stats);
-	pause_refusals(false);
+	scarce_heap_pause(false);
 }
 
 static void opened(struct store *store)
@@ -196,22 +159,24 @@ static void opened(struct store *store)
 static bool run(const uint8_t *input, size_t size, char *why)
 {
 	static const struct requests_hooks hooks = {
-		.opened = opened, .pause = pause_refusals, .before = before, .after = after};
+		.opened = opened, .pause = scarce_heap_pause, .before = before, .after = after};
 	long step = getenv("RFS_LONG") ? 1 : STRIDE;
-	unsigned seen;
+	int sum;
 	long n = 0;
 	do {
-		seen = refusals;
-		left_here = n;
+		sum = refusals;
+		scarce_heap_arm(n);
+		scarce_heap_pause(true);
 		bool good = requests_run_hooked(input, size, &hooks, why);
-		left_here = -1;
+		scarce_heap_pause(false);
+		scarce_heap_arm(-1);
 		if (!good) {
 			size_t len = strlen(why);
 			snprintf(why + len, REQUESTS_WHY - len, ", without allocation %ld", n);
 			return false;
 		}
 		n += step;
-	} while (refusals != seen);
+	} while (refusals != sum);
 	return true;
 }
 
@@ -228,7 +193,7 @@ static void without_memory_nothing_is_half_done(void **state)
 {
 	(void)state;
 	inputs_random(&inputs);
-	print_message("%u allocations failed\n", refusals);
+	print_message("%d allocations failed\n", refusals);
 	assert_true(refusals > 0);
 }
 
