@@ -412,8 +412,8 @@ static void unmount(struct session *s)
 		log_line(LOG_ERR, "cannot unmount '%s': %s", s->options->mountpoint, strerror(-r));
 }
 
-/* Takes down what there is, in reverse order. */
-static void stop(struct session *s)
+/* Once it is back no request is served any more, and the last of them has said what it had to. */
+static void end_mount(struct session *s)
 {
 	lifeline_let_go(&s->lifeline);
 	s->watch = watch_stop(s->watch);
@@ -422,6 +422,11 @@ static void stop(struct session *s)
 	if (s->se)
 		unmount(s);
 	lifeline_stop(&s->lifeline);
+}
+
+/* Frees what there is, in reverse order. */
+static void close_stack(struct session *s)
+{
 	s->fs.notify = notify_free(s->fs.notify);
 	if (s->fs.reaper)
 		reap_rest(s);
@@ -472,7 +477,6 @@ static void serve(struct session *s, void (*ready)(void))
 	if (o->foreground)
 		service_ready(o->store, o->mountpoint);
 	wait_for_end(s);
-	log_line(LOG_INFO, "%s is not mounted on %s any more", o->store, o->mountpoint);
 	if (o->foreground)
 		service_notify("STOPPING=1\nSTATUS=Closing the store");
 }
@@ -488,7 +492,10 @@ int session_run(const struct options *o, void (*ready)(void), char *errmsg, size
 	int r = begin(&s);
 	if (r == 0)
 		serve(&s, ready);
-	stop(&s);
+	end_mount(&s);
+	if (r == 0)
+		log_line(LOG_INFO, "%s is not mounted on %s any more", o->store, o->mountpoint);
+	close_stack(&s);
 	settings_destroy(&s.fs.settings);
 	if (r < 0 && s.created)
 		stack_remove(o);
