@@ -163,8 +163,7 @@ void op_fallocate(
 	if (r == 0)
 		r = reply_apply(fs, &c);
 	if (r == 0) {
-		reply_error(req, OP_FALLOCATE, 0);
-		reply_refresh_suid(fs, &c, ino);
+		reply_changed_data(req, OP_FALLOCATE, &c, ino, 0);
 	} else {
 		c.result = r;
 		reply_failure(req, OP_FALLOCATE, &c, ino);
@@ -196,8 +195,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
 		reply_failure(req, OP_COPY, &c, to);
 		return;
 	}
-	fuse_reply_write(req, c.copy.copied);
-	reply_refresh_suid(fs, &c, to);
+	reply_changed_data(req, OP_COPY, &c, to, c.copy.copied);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

@@ -78,7 +78,6 @@ static void answer_failure(const struct write *w)
 
 static void answer(const struct write *w)
 {
-	struct fs *fs = fs_of(w->req);
 	const struct change *c = &w->change;
 	latency_resume(w->stamp);
 	if (c->result < 0) {
@@ -91,10 +90,9 @@ static void answer(const struct write *w)
 	if (w->page)
 		fuse_reply_write(w->req, c->write.len);
 	else if (c->write.offset == w->offset)
-		reply_written(w->req, c->write.ino, w->offset, c->write.len);
+		reply_written(w->req, c, w->offset);
 	else /* the end was not where the kernel thought */
 		reply_written_elsewhere(w->req, c->write.ino, c->write.len);
-	reply_refresh_suid(fs, c, c->write.ino);
 }
 
 /* False: there is no room, or no memory. */

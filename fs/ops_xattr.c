@@ -79,13 +79,13 @@ static int must_kill_sgid(fuse_req_t req, uint64_t ino, bool *ret)
 	return r;
 }
 
-/* The TTL rules what the kernel has of the record already; an ACL may have changed the mode. */
+/* The TTL rules what the kernel has of the record already. An ACL may have changed the mode, which
+ * the kernel drops by itself; a drop of ours could come while somebody asks for the mode, and then
+ * the kernel goes on with the old one, in which no ACL is looked for. */
 static void refresh_kernel(struct fs *fs, uint64_t ino, const char *name)
 {
 	if (!strcmp(name, TTL))
 		notify_stale(fs->notify, ino, 0, 0);
-	else if (!strcmp(name, ACL_ACCESS))
-		notify_stale(fs->notify, ino, -1, 0);
 }
 
 void op_setxattr(

@@ -221,10 +221,23 @@ struct late_answer {
 	struct latency_stamp stamp;
 	fuse_req_t req;
 	enum fs_op op;
-	int error;	/* 0: an answer to what went well: */
-	size_t written; /* bytes of a write */
+	int error;   /* 0: an answer to what went well: */
+	size_t size; /* bytes of a write or copy */
 	struct fuse_entry_param entry;
 };
+
+static bool changes_data(enum fs_op op)
+{
+	return op == OP_WRITE || op == OP_COPY || op == OP_FALLOCATE;
+}
+
+static void answer_data(fuse_req_t req, enum fs_op op, size_t size)
+{
+	if (op == OP_FALLOCATE)
+		fuse_reply_err(req, 0);
+	else
+		fuse_reply_write(req, size);
+}
 
 static void answer_late(struct notify_job *job)
 {
@@ -233,8 +246,8 @@ static void answer_late(struct notify_job *job)
 	latency_resume(late->stamp);
 	if (late->error)
 		reply_error(late->req, late->op, late->error);
-	else if (late->op == OP_WRITE)
-		fuse_reply_write(late->req, late->written);
+	else if (changes_data(late->op))
+		answer_data(late->req, late->op, late->size);
 	else if (late->op == OP_GETATTR)
 		fuse_reply_attr(late->req, &late->entry.attr, late->entry.attr_timeout);
 	else if (fuse_reply_entry(late->req, &late->entry) < 0)
@@ -392,20 +405,15 @@ void reply_error(fuse_req_t req, enum fs_op op, int error)
 		log_line(LOG_ERR, "%s failed: %s", errors_op_name(op), cause(error));
 }
 
-void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino)
-{
-	if (c->caller.kill_suid && inodes_take_suid(fs->inodes, ino))
-		notify_stale(fs->notify, ino, -1, 0);
-}
-
-/* Answers when [offset, offset + len) of the inode is dropped, all of it with 0 and 0. */
-static void answer_written_after_drop(
-	fuse_req_t req, uint64_t ino, int64_t offset, int64_t len, size_t written)
+/* Answers when [offset, offset + len) of the inode is dropped, all of it with 0 and 0, and nothing
+ * but its attributes with -1. */
+static void answer_data_after_drop(
+	fuse_req_t req, enum fs_op op, uint64_t ino, int64_t offset, int64_t len, size_t size)
 {
 	struct fs *fs = fs_of(req);
 	struct late_answer *late = malloc(sizeof *late);
 	if (!late) { /* without memory the drop comes after the answer */
-		fuse_reply_write(req, written);
+		answer_data(req, op, size);
 		notify_stale(fs->notify, ino, offset, len);
 		return;
 	}
@@ -413,22 +421,38 @@ static void answer_written_after_drop(
 		.job = {.stale = {.ino = ino, .offset = offset, .len = len}, .done = answer_late},
 		.stamp = latency_stamp(),
 		.req = req,
-		.op = OP_WRITE,
-		.written = written};
+		.op = op,
+		.size = size};
 	notify_before(fs->notify, &late->job);
 }
 
-void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size)
+static bool has_lost_suid(struct fs *fs, const struct change *c, uint64_t ino)
 {
-	if (fs_of(req)->kernel_drops_written)
-		fuse_reply_write(req, size);
+	return c->caller.kill_suid && inodes_take_suid(fs->inodes, ino);
+}
+
+void reply_changed_data(
+	fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino, size_t size)
+{
+	if (has_lost_suid(fs_of(req), c, ino))
+		answer_data_after_drop(req, op, ino, -1, 0, size);
 	else
-		answer_written_after_drop(req, ino, (int64_t)offset, (int64_t)size, size);
+		answer_data(req, op, size);
+}
+
+void reply_written(fuse_req_t req, const struct change *c, uint64_t offset)
+{
+	const struct change_write *w = &c->write;
+	if (fs_of(req)->kernel_drops_written)
+		reply_changed_data(req, OP_WRITE, c, w->ino, w->len);
+	else
+		answer_data_after_drop(
+			req, OP_WRITE, w->ino, (int64_t)offset, (int64_t)w->len, w->len);
 }
 
 void reply_written_elsewhere(fuse_req_t req, uint64_t ino, size_t size)
 {
-	answer_written_after_drop(req, ino, 0, 0, size);
+	answer_data_after_drop(req, OP_WRITE, ino, 0, 0, size);
 }
 
 void reply_failure(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino)

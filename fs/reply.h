@@ -43,16 +43,20 @@ void reply_apply_all(struct fs *fs, struct change *const *changes, size_t n, boo
  * told, the kernel must not keep what it has of the inode. */
 void reply_doubt(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
 
-/* After the reply to a change of data that went well: the kernel still believes in setuid and
- * setgid bits which it has cleared. */
-void reply_refresh_suid(struct fs *fs, const struct change *c, uint64_t ino) NONNULL(1, 2);
+/*
+ * Answers a change of data (OP_WRITE, OP_COPY, OP_FALLOCATE) that went well, with `size`, which an
+ * allocation has none of. When the store has cleared setuid or setgid bits, the kernel, which still
+ * believes in them, has dropped the attributes before the caller hears of it.
+ */
+void reply_changed_data(fuse_req_t req, enum fs_op op, const struct change *c, uint64_t ino,
+	size_t size) NONNULL(1, 3);
 
 /*
- * Answers a write past the page cache that went well. Kernels since protocol 7.45 (Linux 6.18)
+ * The same of a write past the page cache, at `offset`. Kernels since protocol 7.45 (Linux 6.18)
  * drop what others have read into their pages meanwhile by themselves, before write(2) returns;
  * for an older one the notifier does so before it answers.
  */
-void reply_written(fuse_req_t req, uint64_t ino, uint64_t offset, size_t size);
+void reply_written(fuse_req_t req, const struct change *c, uint64_t offset) NONNULL(1, 2);
 
 /* The same of an append that is not where the kernel takes it to be: all that the kernel has of the
  * file is dropped before the answer. A drop behind it could come while whoever has written asks

@@ -41,6 +41,7 @@ struct kernel {
 	size_t n_waiting;
 	unsigned odd; /* answers that nobody waits for */
 	bool drops_blocked;
+	size_t drops;
 };
 
 /* What a notification does is the kernel's affair; how long it takes, the test's. */
@@ -51,6 +52,7 @@ static void drop_inode(void *arg, const struct inodes_stale *stale)
 	pthread_mutex_lock(&k->lock);
 	while (k->drops_blocked)
 		pthread_cond_wait(&k->answered, &k->lock);
+	k->drops++;
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -235,6 +237,14 @@ void kernel_block_drops(struct kernel *k, bool blocked)
 	k->drops_blocked = blocked;
 	pthread_cond_broadcast(&k->answered);
 	pthread_mutex_unlock(&k->lock);
+}
+
+size_t kernel_drops(struct kernel *k)
+{
+	pthread_mutex_lock(&k->lock);
+	size_t n = k->drops;
+	pthread_mutex_unlock(&k->lock);
+	return n;
 }
 
 void kernel_others_changed(struct kernel *k)

@@ -78,6 +78,9 @@ size_t kernel_waiting(struct kernel *k) MUST_CHECK NONNULL(1);
 /* The kernel takes no notification for now: somebody holds the locks that it needs. */
 void kernel_block_drops(struct kernel *k, bool blocked) NONNULL(1);
 
+/* How many inodes it was told to drop something of. */
+size_t kernel_drops(struct kernel *k) MUST_CHECK NONNULL(1);
+
 /* The store has told of a change by others; the request that is under way may have missed it. */
 void kernel_others_changed(struct kernel *k) NONNULL(1);
 

@@ -284,6 +284,59 @@ static void requests_against_the_notifier(void **state)
 	stop_kernel();
 }
 
+/* Changes data of the file, as somebody who may not leave it setuid. The caller hears of it when
+ * the kernel has dropped the mode, and not before. */
+static void must_drop_suid(uint32_t opcode, const void *in, size_t size)
+{
+	const struct fuse_setattr_in chmod = {.valid = FATTR_MODE, .mode = 04755};
+	struct kernel_answer late = {0};
+	size_t drops = kernel_drops(kernel);
+	kernel_caller(kernel, 0, 0);
+	must_work(FUSE_SETATTR, file, &chmod, sizeof chmod);
+	kernel_caller(kernel, 1000, 1000);
+	kernel_block_drops(kernel, true);
+	kernel_ask(kernel, opcode, file, in, size, &late);
+	kernel_commit(kernel);
+	assert_int_equal(kernel_waiting(kernel), 1);
+	kernel_block_drops(kernel, false);
+	assert_true(kernel_settle(kernel));
+	assert_int_equal(late.error, 0);
+	assert_int_equal(kernel_drops(kernel), drops + 1);
+	kernel_answer_free(&late);
+	must_work(opcode, file, in, size); /* nothing to drop, so at once */
+}
+
+static void setuid_is_gone_when_the_change_is_answered(void **state)
+{
+	(void)state;
+	const struct fuse_fallocate_in allocate = {.length = 4096};
+	struct fuse_copy_file_range_in copy = {.off_out = 4096, .len = 1};
+	struct {
+		struct fuse_write_in in;
+		char data[100000]; /* too large to wait for others */
+	} write = {.in = {.size = sizeof write.data}};
+	start_kernel(45);
+	copy.nodeid_out = file;
+	must_drop_suid(FUSE_FALLOCATE, &allocate, sizeof allocate);
+	must_drop_suid(FUSE_COPY_FILE_RANGE, &copy, sizeof copy);
+	must_drop_suid(FUSE_WRITE, &write, sizeof write.in + sizeof write.data);
+	stop_kernel();
+}
+
+/* The kernel drops the mode by itself. If it was told to, behind the answer, it might be just
+ * asking for the mode, and not believe what it is told then. */
+static void an_acl_is_not_followed_by_a_drop(void **state)
+{
+	(void)state;
+	static const char name[] = "system.posix_acl_access";
+	const struct fuse_fallocate_in allocate = {.length = 4096};
+	start_kernel(45);
+	must_work(FUSE_REMOVEXATTR, STORE_ROOT_INO, name, sizeof name);
+	must_drop_suid(FUSE_FALLOCATE, &allocate, sizeof allocate);
+	assert_int_equal(kernel_drops(kernel), 1);
+	stop_kernel();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +346,8 @@ int main(void)
 		cmocka_unit_test(a_lookup_against_a_deletion_by_others),
 		cmocka_unit_test(an_open_against_an_unlink),
 		cmocka_unit_test(requests_against_the_notifier),
+		cmocka_unit_test(setuid_is_gone_when_the_change_is_answered),
+		cmocka_unit_test(an_acl_is_not_followed_by_a_drop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
