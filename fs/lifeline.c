@@ -39,30 +39,36 @@ struct life {
 	const struct lifeline_ops *ops;
 	void *arg;
 	bool mounted;
-	bool abort; /* the connection, when the daemon dies */
 	unsigned number;
+	int abort; /* to be written to when the daemon dies, or -1 */
 };
 
 /* The control filesystem, as a mount that is nowhere to be found: for root, where nobody has
  * mounted it. */
 static int mount_control(void)
 {
-	int fs = fsopen("fusectl", FSOPEN_CLOEXEC);
-	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -1;
-	return fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	int fs = fsopen("fusectl", FSOPEN_CLOEXEC), ret = -1;
+	if (fs >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		ret = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	close(fs);
+	return ret;
 }
 
-static void abort_connection(unsigned number)
+/* What ends the connection of this number when it is written to, or -1. It stays that of this
+ * connection: when the connection is gone, and the number another's, a write does nothing. */
+static int open_abort(unsigned number)
 {
 	char path[32];
 	snprintf(path, sizeof path, "%u/abort", number);
 	int control = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd = openat(control, path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		fd = openat(mount_control(), path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)!write(fd, "1", 1); /* it may be gone already */
+	close(control);
+	if (fd < 0) {
+		control = mount_control();
+		fd = openat(control, path, O_WRONLY | O_CLOEXEC);
+		close(control);
+	}
+	return fd;
 }
 
 /* The number of the connection that is mounted there, which is that of its device. */
@@ -101,7 +107,8 @@ static int mount_it(struct life *l, struct answer *a)
 		return -1;
 	}
 	l->mounted = true;
-	l->abort = number_of(l->mountpoint, &l->number) == 0;
+	if (number_of(l->mountpoint, &l->number) == 0)
+		l->abort = open_abort(l->number);
 	return fd;
 }
 
@@ -150,7 +157,8 @@ static bool serve(struct life *l)
 		attach(l);
 		break;
 	case ASK_LET_GO:
-		l->abort = false;
+		close(l->abort);
+		l->abort = -1;
 		break;
 	case ASK_UNMOUNT:
 		a.result = unmount(l);
@@ -194,8 +202,7 @@ _Noreturn static void live(struct life *l, pid_t daemon, int fd)
 			;
 	} while (!fds[1].revents && serve(l));
 	/* Our parent may still be there, for the sake of a thread that cannot end. */
-	if (l->abort)
-		abort_connection(l->number);
+	(void)!write(l->abort, "1", 1); /* the connection may be gone already */
 	_exit(0);
 }
 
@@ -204,7 +211,7 @@ int lifeline_start(
 {
 	int fds[2];
 	pid_t daemon = getpid();
-	struct life life = {.mountpoint = mountpoint, .ops = ops, .arg = arg};
+	struct life life = {.mountpoint = mountpoint, .ops = ops, .arg = arg, .abort = -1};
 	*l = (struct lifeline){.pid = 0};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;

@@ -8,10 +8,11 @@
  * for the lock of a directory; and who holds that lock may wait, not to be killed either, for an
  * answer of the daemon. Then the descriptor never closes, and all that touches the mount hangs.
  *
- * So the child has nothing open but a socket to the daemon, and the kernel signals it when the
- * daemon's main thread is gone (PR_SET_PDEATHSIG). It then writes to the connection's `abort` in
- * the fusectl filesystem (/sys/fs/fuse/connections; its owner is who mounted). Where that is not
- * mounted it mounts it for itself, which only root may.
+ * So the child has nothing open but a socket to the daemon and the connection's `abort` in the
+ * fusectl filesystem (/sys/fs/fuse/connections; its owner is who mounted. Where that is not mounted
+ * it mounts it for itself, which only root may). The kernel signals it when the daemon's main
+ * thread is gone (PR_SET_PDEATHSIG), and it writes to that file. It is opened when the mount is
+ * made, since later its number may be that of another connection.
  *
  *   lifeline_start -> lifeline_mount -> lifeline_attach -> lifeline_let_go -> lifeline_unmount
  *   -> lifeline_stop; each but the first and the last may be left out.
@@ -53,8 +54,8 @@ int lifeline_mount(struct lifeline *l, int *ret_fd, char said[LIFELINE_SAID_MAX]
 /* The mount's requests are answered. It needs the standard descriptors no more. */
 void lifeline_attach(struct lifeline *l) NONNULL(1);
 
-/* The mount may be gone at any time now, and its number another's: the connection is not to be
- * ended any more if the daemon dies. */
+/* The mount may be gone at any time now: the connection is not to be ended any more if the daemon
+ * dies. */
 void lifeline_let_go(struct lifeline *l) NONNULL(1);
 
 /* Has it unmount, lazily, if the mount is still there. After the connection's descriptor was
