@@ -278,6 +278,22 @@ bool inodes_take_suid(struct inodes *t, uint64_t ino)
 	return suid;
 }
 
+void inodes_note_sgid(struct inodes *t, uint64_t ino)
+{
+	struct inode *i = inodes_lock_and_find(t, ino);
+	if (i)
+		i->had_sgid = 1;
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool inodes_had_sgid(struct inodes *t, uint64_t ino)
+{
+	const struct inode *i = inodes_lock_and_find(t, ino);
+	bool had = i && i->had_sgid;
+	pthread_mutex_unlock(&t->lock);
+	return had;
+}
+
 void inodes_note_link(struct inodes *t, uint64_t ino)
 {
 	struct inode *i = inodes_lock_and_find(t, ino);

@@ -55,6 +55,10 @@ void inodes_note_suid(struct inodes *t, uint64_t ino) NONNULL(1);
 /* Was it? Forgets it. */
 bool inodes_take_suid(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
 
+/* The same of setgid without execution for the group, which is not forgotten. */
+void inodes_note_sgid(struct inodes *t, uint64_t ino) NONNULL(1);
+bool inodes_had_sgid(struct inodes *t, uint64_t ino) MUST_CHECK NONNULL(1);
+
 /* It is a symlink whose target the kernel is about to be given: that belongs to its attributes
  * here, but the kernel keeps it as data. */
 void inodes_note_link(struct inodes *t, uint64_t ino) NONNULL(1);

@@ -32,6 +32,7 @@ struct inode {
 	uint64_t suid : 1;
 	uint64_t link : 1;
 	uint64_t was_answered : 1;
+	uint64_t had_sgid : 1;
 	uint32_t next;	   /* in the chain; 0: none */
 	uint32_t details;  /* 0: none */
 	uint32_t round;	   /* of inodes_set_all_stale() that it has been handed out for */

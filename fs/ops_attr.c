@@ -1,6 +1,7 @@
 /*
  * Operations on attributes: stat, chmod, chown, truncate, utimens, statfs.
  */
+#include "caller.h"
 #include "clock.h"
 #include "loop.h"
 #include "ops.h"
@@ -59,6 +60,21 @@ static struct change_setattr translate(
 	return s;
 }
 
+/* The kernel clears setuid and setgid itself, by setting a mode; only when it truncates without
+ * saying anything of the mode is it for the store to do. But it leaves setgid where the group may
+ * not execute, also in that mode, whoever the caller is. */
+static void kill_privileges(fuse_req_t req, struct change *c)
+{
+	struct change_setattr *s = &c->setattr;
+	c->caller.kill_suid =
+		c->caller.kill_suid && s->mask & STORE_SET_SIZE && !(s->mask & STORE_SET_MODE);
+	if (!(s->mask & (STORE_SET_SIZE | STORE_SET_UID | STORE_SET_GID)))
+		return;
+	c->caller.kill_sgid = caller_kills_idle_sgid(req, s->ino);
+	if (c->caller.kill_sgid)
+		s->mode &= ~(uint32_t)S_ISGID;
+}
+
 void op_setattr(
 	fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
 {
@@ -72,10 +88,7 @@ void op_setattr(
 		fuse_reply_err(req, EINVAL);
 		return;
 	}
-	/* The kernel clears setuid and setgid itself, by setting a mode; only when it truncates
-	 * without saying anything of the mode is it for the store to do. */
-	c.caller.kill_suid = c.caller.kill_suid && c.setattr.mask & STORE_SET_SIZE &&
-			     !(c.setattr.mask & STORE_SET_MODE);
+	kill_privileges(req, &c);
 	struct fs *fs = fs_of(req);
 	int r = reply_apply(fs, &c);
 	if (r == 0) {

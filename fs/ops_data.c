@@ -2,6 +2,7 @@
  * Operations on data, but for write (ops_write.c). A read is answered straight from the store's
  * blocks.
  */
+#include "caller.h"
 #include "loop.h"
 #include "ops.h"
 #include "reply.h"
@@ -159,6 +160,7 @@ void op_fallocate(
 	struct change c = reply_change(req, CHANGE_ALLOCATE);
 	c.allocate =
 		(struct change_allocate){.ino = ino, .offset = (uint64_t)off, .len = (uint64_t)len};
+	c.caller.kill_sgid = caller_kills_idle_sgid(req, ino);
 	int r = off < 0 || len <= 0 ? -EINVAL : allocate_mode(mode, &c.allocate.mode);
 	if (r == 0)
 		r = reply_apply(fs, &c);
@@ -190,6 +192,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_off,
 		fuse_reply_write(req, 0);
 		return;
 	}
+	c.caller.kill_sgid = caller_kills_idle_sgid(req, to);
 	int r = reply_apply(fs, &c);
 	if (r < 0) {
 		reply_failure(req, OP_COPY, &c, to);

@@ -5,6 +5,7 @@
  *   - a handle that only reads keeps what the kernel has of the record (the notifier takes it away
  *     when it must go), unless the record's TTL is 0.
  */
+#include "caller.h"
 #include "clock.h"
 #include "ops.h"
 #include "reply.h"
@@ -53,6 +54,7 @@ static bool truncate_now(fuse_req_t req, uint64_t ino, struct store_attr *attr)
 {
 	struct change c = reply_change(req, CHANGE_SETATTR);
 	c.setattr = (struct change_setattr){.ino = ino, .mask = STORE_SET_SIZE, .size = 0};
+	c.caller.kill_sgid = caller_kills_idle_sgid(req, ino);
 	if (reply_apply(fs_of(req), &c) < 0) {
 		reply_failure(req, OP_OPEN, &c, ino);
 		return false;
@@ -131,6 +133,7 @@ static int open_existing(
 	c.setattr = (struct change_setattr){.ino = attr->ino, .mask = STORE_SET_SIZE};
 	uint64_t ino = attr->ino;
 	if (flags & O_TRUNC) {
+		c.caller.kill_sgid = caller_kills_sgid(req, ino);
 		r = reply_apply(fs, &c);
 		reply_doubt(fs, &c, ino);
 		if (r == 0)

@@ -7,6 +7,7 @@
  * elsewhere), it is told to drop it: before the answer if others must not see it after that, else,
  * and where the drop would wait for the answer, behind it. See notify.h.
  */
+#include "caller.h"
 #include "latency.h"
 #include "ops.h"
 #include "reply.h"
@@ -57,6 +58,8 @@ static struct write make_write(fuse_req_t req, fuse_ino_t ino, const void *data,
 		.append = fi->flags & O_APPEND && !fi->writepage};
 	if (fi->writepage)
 		w.change.caller.kill_suid = false;
+	else
+		w.change.caller.kill_sgid = caller_kills_idle_sgid(req, ino);
 	return w;
 }
 

@@ -2,11 +2,11 @@
  * Extended attributes. Access to them is checked by the kernel, POSIX ACLs are applied by it; the
  * store keeps the values.
  */
+#include "caller.h"
 #include "ops.h"
 #include "reply.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,53 +32,6 @@ static int check_name(const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* Is `gid` in a line "Groups:\t4 24 1000 "? */
-static bool is_listed(const char *line, gid_t gid)
-{
-	unsigned long listed;
-	int n;
-	while (sscanf(line, "%lu%n", &listed, &n) == 1) {
-		if (listed == gid)
-			return true;
-		line += n;
-	}
-	return false;
-}
-
-/* As the kernel says it of the thread that asks; not by fuse_req_getgroups(), which (3.14) looks
- * for the line in a buffer without an end. */
-static bool caller_in_group(fuse_req_t req, gid_t gid)
-{
-	const struct fuse_ctx *caller = fuse_req_ctx(req);
-	char name[64], *line = NULL;
-	size_t size = 0;
-	if (caller->gid == gid)
-		return true;
-	snprintf(name, sizeof name, "/proc/%ld/status", (long)caller->pid);
-	FILE *f = fopen(name, "re");
-	bool found = false;
-	while (f && getline(&line, &size, f) > 0)
-		if (!strncmp(line, "Groups:", 7))
-			found = is_listed(line + 7, gid);
-	free(line);
-	if (f)
-		fclose(f);
-	return found;
-}
-
-/* As chmod(2): who is neither root nor of the file's group may not leave it setgid. */
-static int must_kill_sgid(fuse_req_t req, uint64_t ino, bool *ret)
-{
-	struct store_attr attr;
-	*ret = false;
-	if (fuse_req_ctx(req)->uid == 0)
-		return 0;
-	int r = store_getattr(fs_of(req)->store, ino, &attr);
-	if (r == 0)
-		*ret = !caller_in_group(req, attr.gid);
-	return r;
-}
-
 /* The TTL rules what the kernel has of the record already. An ACL may have changed the mode, which
  * the kernel drops by itself; a drop of ours could come while somebody asks for the mode, and then
  * the kernel goes on with the old one, in which no ACL is looked for. */
@@ -100,7 +53,7 @@ void op_setxattr(
 		.flags = flags};
 	int r = size > STORE_XATTR_MAX ? -E2BIG : check_name(name);
 	if (r == 0 && !strcmp(name, ACL_ACCESS))
-		r = must_kill_sgid(req, ino, &c.setxattr.kill_sgid);
+		c.caller.kill_sgid = caller_kills_sgid(req, ino);
 	if (r == 0)
 		r = reply_apply(fs, &c);
 	reply_error(req, OP_SETXATTR, r);

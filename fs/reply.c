@@ -213,6 +213,8 @@ static void note_suid(struct fs *fs, const struct store_attr *attr)
 {
 	if (S_ISREG(attr->mode) && attr->mode & (S_ISUID | S_ISGID))
 		inodes_note_suid(fs->inodes, attr->ino);
+	if (!S_ISDIR(attr->mode) && (attr->mode & (S_ISGID | S_IXGRP)) == S_ISGID)
+		inodes_note_sgid(fs->inodes, attr->ino);
 }
 
 /* An answer that waits for a drop. */

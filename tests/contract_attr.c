@@ -110,6 +110,10 @@ static void chown_clears_privileges(void **state)
 		assert_int_equal(kit_chmod(k, file, 06745), 0);
 		assert_int_equal(set(k, file, s), 0);
 		assert_int_equal(kit_attr(k, file).mode & 07777, 02745);
+		k->caller.kill_sgid = true;
+		assert_int_equal(set(k, file, s), 0);
+		assert_int_equal(kit_attr(k, file).mode & 07777, 0745);
+		k->caller.kill_sgid = false;
 		assert_int_equal(kit_chmod(k, dir, 06755), 0);
 		assert_int_equal(set(k, dir, s), 0);
 		assert_int_equal(kit_attr(k, dir).mode & 07777, 06755);

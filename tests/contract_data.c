@@ -336,11 +336,24 @@ static void writes_as_much_as_one_change_may_hold(void **state)
 	free(big);
 }
 
+static void change_data(struct kit *k, int op, uint64_t ino, uint64_t other)
+{
+	size_t copied = 0;
+
+	if (op == 0)
+		assert_int_equal(kit_write(k, ino, 0, "x", 1), 0);
+	else if (op == 1)
+		assert_int_equal(kit_truncate(k, ino, 1), 0);
+	else if (op == 2)
+		assert_int_equal(kit_copy(k, other, 0, ino, 0, 3, &copied), 0);
+	else
+		assert_int_equal(kit_allocate(k, ino, STORE_ZERO_RANGE, 0, 10), 0);
+}
+
 static void clears_privileges_for_those_who_may_not_keep_them(void **state)
 {
 	struct kit *k = *state;
 	uint64_t ino = kit_must_file(k, STORE_ROOT_INO, "f"), other = 0;
-	size_t copied = 0;
 
 	assert_int_equal(kit_create(k, STORE_ROOT_INO, "g", S_IFREG | 0644, &other), 0);
 	assert_int_equal(kit_write(k, other, 0, "abc", 3), 0);
@@ -352,14 +365,7 @@ static void clears_privileges_for_those_who_may_not_keep_them(void **state)
 			assert_int_equal(
 				kit_setxattr(k, ino, "security.capability", "caps", 4, 0), 0);
 			k->caller.kill_suid = kill;
-			if (op == 0)
-				assert_int_equal(kit_write(k, ino, 0, "x", 1), 0);
-			else if (op == 1)
-				assert_int_equal(kit_truncate(k, ino, 1), 0);
-			else if (op == 2)
-				assert_int_equal(kit_copy(k, other, 0, ino, 0, 3, &copied), 0);
-			else
-				assert_int_equal(kit_allocate(k, ino, STORE_ZERO_RANGE, 0, 10), 0);
+			change_data(k, op, ino, other);
 			struct store_attr a = kit_attr(k, ino);
 			assert_int_equal(a.mode & 07777, mode);
 			ssize_t r =
@@ -368,12 +374,26 @@ static void clears_privileges_for_those_who_may_not_keep_them(void **state)
 			assert_int_equal(a.flags & STORE_ATTR_XATTRS, 0);
 		}
 	}
-	/* Setgid without execution for the group means something else, and stays. */
-	k->caller.kill_suid = false;
-	assert_int_equal(kit_chmod(k, ino, 06745), 0);
-	k->caller.kill_suid = true;
-	assert_int_equal(kit_write(k, ino, 0, "x", 1), 0);
-	assert_int_equal(kit_attr(k, ino).mode & 07777, 02745);
+}
+
+/* Setgid of what the group may not execute: the group may keep it. */
+static void clears_setgid_without_execution_for_strangers(void **state)
+{
+	struct kit *k = *state;
+	uint64_t ino = kit_must_file(k, STORE_ROOT_INO, "f"), other = 0;
+
+	assert_int_equal(kit_create(k, STORE_ROOT_INO, "g", S_IFREG | 0644, &other), 0);
+	assert_int_equal(kit_write(k, other, 0, "abc", 3), 0);
+	for (int op = 0; op < 4; op++) {
+		assert_int_equal(kit_chmod(k, ino, 06745), 0);
+		k->caller.kill_suid = true;
+		k->caller.kill_sgid = false;
+		change_data(k, op, ino, other);
+		assert_int_equal(kit_attr(k, ino).mode & 07777, 02745);
+		k->caller.kill_sgid = true;
+		change_data(k, op, ino, other);
+		assert_int_equal(kit_attr(k, ino).mode & 07777, 0745);
+	}
 }
 
 int contract_data(void)
@@ -390,6 +410,7 @@ int contract_data(void)
 		CONTRACT_TEST(refuses_files_that_are_too_big),
 		CONTRACT_TEST(writes_as_much_as_one_change_may_hold),
 		CONTRACT_TEST(clears_privileges_for_those_who_may_not_keep_them),
+		CONTRACT_TEST(clears_setgid_without_execution_for_strangers),
 	};
 	return cmocka_run_group_tests_name(contract_under_test->name, tests, NULL, NULL);
 }

@@ -246,7 +246,6 @@ static void make_setxattr(struct run *r, struct twin *t)
 	}
 	if (chance(r, 20))
 		s->flags = chance(r, 50) ? XATTR_CREATE : XATTR_REPLACE;
-	s->kill_sgid = chance(r, 50);
 }
 
 static void make_removexattr(struct run *r, struct twin *t)
@@ -296,6 +295,7 @@ static struct twin make_any(struct run *r)
 						.gid = roll(r, 3),
 						.umask = chance(r, 50) ? 022 : 0,
 						.kill_suid = chance(r, 50),
+						.kill_sgid = chance(r, 50),
 					},
 			},
 	};

@@ -298,6 +298,7 @@ static void an_acl_may_clear_setgid(void **state)
 
 	for (int kill = 0; kill < 2; kill++) {
 		assert_int_equal(kit_chmod(k, ino, 06755), 0);
+		k->caller.kill_sgid = kill;
 		struct change c = {
 			.kind = CHANGE_SETXATTR,
 			.setxattr =
@@ -306,7 +307,6 @@ static void an_acl_may_clear_setgid(void **state)
 					.name = {ACCESS, strlen(ACCESS)},
 					.value = a.bytes,
 					.size = a.size,
-					.kill_sgid = kill,
 				},
 		};
 		assert_int_equal(kit_apply(k, &c), 0);

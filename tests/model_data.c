@@ -152,10 +152,10 @@ struct block *model_block_copy(const struct model_inode *i, uint64_t index)
 	return copy;
 }
 
-static void clear_suid(struct model_inode *i)
+static void clear_suid(const struct change *c, struct model_inode *i)
 {
 	i->attr.mode &= ~(uint32_t)S_ISUID;
-	if (i->attr.mode & S_IXGRP)
+	if (i->attr.mode & S_IXGRP || c->caller.kill_sgid)
 		i->attr.mode &= ~(uint32_t)S_ISGID;
 }
 
@@ -172,7 +172,7 @@ static void clear_capabilities(struct model_inode *i)
 static void touch_data(struct change *c, struct model_inode *i)
 {
 	if (c->caller.kill_suid)
-		clear_suid(i);
+		clear_suid(c, i);
 	clear_capabilities(i);
 	i->attr.mtime = c->now;
 	model_touch(c, i);
@@ -208,15 +208,17 @@ int model_do_write(struct model *m, struct change *c)
 	return 0;
 }
 
-static void set_owner(struct model_inode *i, const struct change_setattr *s)
+static void set_owner(const struct change *c, struct model_inode *i)
 {
+	const struct change_setattr *s = &c->setattr;
+
 	if (s->mask & STORE_SET_UID)
 		i->attr.uid = s->uid;
 	if (s->mask & STORE_SET_GID)
 		i->attr.gid = s->gid;
 	/* chown(2) takes these from everybody, root as well. */
 	if (!S_ISDIR(i->attr.mode))
-		clear_suid(i);
+		clear_suid(c, i);
 	clear_capabilities(i);
 }
 
@@ -239,7 +241,7 @@ int model_do_setattr(struct model *m, struct change *c)
 		touch_data(c, i);
 	}
 	if (s->mask & (STORE_SET_UID | STORE_SET_GID))
-		set_owner(i, s);
+		set_owner(c, i);
 	if (s->mask & STORE_SET_MODE)
 		model_chmod(i, s->mode);
 	if (s->mask & STORE_SET_ATIME)

@@ -139,8 +139,9 @@ void model_chmod(struct model_inode *i, uint32_t mode)
 		acl_chmod(x->value, x->size, mode);
 }
 
-static int set_acl(struct model_inode *i, const struct change_setxattr *s, enum acl_kind kind)
+static int set_acl(struct model_inode *i, const struct change *c, enum acl_kind kind)
 {
+	const struct change_setxattr *s = &c->setxattr;
 	bool access = kind == ACL_KIND_ACCESS;
 
 	if (S_ISLNK(i->attr.mode))
@@ -160,7 +161,7 @@ static int set_acl(struct model_inode *i, const struct change_setxattr *s, enum 
 		bool all = acl_to_mode(s->value, s->size, &i->attr.mode);
 		keep_acl(i, s->value, s->size, all);
 	}
-	if (access && s->kill_sgid)
+	if (access && c->caller.kill_sgid)
 		i->attr.mode &= ~(uint32_t)S_ISGID;
 	return 0;
 }
@@ -196,7 +197,7 @@ int model_do_setxattr(struct model *m, struct change *c)
 		return -ENODATA;
 	enum acl_kind acl = acl_kind(s->name.bytes, s->name.len);
 	if (acl != ACL_KIND_NONE)
-		r = set_acl(i, s, acl);
+		r = set_acl(i, c, acl);
 	else if (is_ttl(s->name.bytes, s->name.len))
 		r = set_ttl(i, s);
 	else

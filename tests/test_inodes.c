@@ -408,6 +408,21 @@ static void suid_is_remembered_once(void **state)
 	assert_false(inodes_take_suid(t, 99));
 }
 
+static void sgid_is_remembered_while_the_inode_is_known(void **state)
+{
+	struct inodes *t = *state;
+	assert_int_equal(inodes_lookup(t, 5), 0);
+	assert_false(inodes_had_sgid(t, 5));
+	inodes_note_sgid(t, 5);
+	assert_true(inodes_had_sgid(t, 5));
+	assert_false(inodes_take_suid(t, 5));
+	assert_true(inodes_had_sgid(t, 5));
+	assert_false(inodes_forget(t, 5, 1));
+	assert_false(inodes_had_sgid(t, 5));
+	inodes_note_sgid(t, 99);
+	assert_false(inodes_had_sgid(t, 99));
+}
+
 static void the_heap_gives_the_earliest_first(void **state)
 {
 	(void)state;
@@ -493,6 +508,7 @@ int main(void)
 		TEST(a_dropped_range_does_not_end_the_time_of_the_rest),
 		TEST(forgetting_takes_notes_and_moments_along),
 		TEST(suid_is_remembered_once),
+		TEST(sgid_is_remembered_while_the_inode_is_known),
 		cmocka_unit_test(the_heap_gives_the_earliest_first),
 		TEST(idle_orphans_lose_their_entries),
 	};

@@ -67,13 +67,18 @@ struct change_name {
 	size_t len;
 };
 
-/* On whose behalf: owner of what is created, and whether setuid and setgid bits are cleared by a
- * change of data. (File capabilities always are, and all three by a change of the owner.) */
+/*
+ * On whose behalf: owner of what is created, and whether setuid and setgid bits are cleared by a
+ * change of data. (File capabilities always are, and all three by a change of the owner.) Setgid of
+ * what the group may not execute goes only with `kill_sgid`, which rules when an access ACL is set
+ * as well.
+ */
 struct change_caller {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t umask; /* taken from the mode of what is created, unless a default ACL rules */
 	bool kill_suid; /* the caller may not keep setuid/setgid (no CAP_FSETID) */
+	bool kill_sgid; /* and is not in the file's group */
 };
 
 /* Replaces [offset, offset + len), len > 0; extends the file when that ends past its size.
@@ -177,8 +182,7 @@ struct change_rename {
 /*
  * setxattr(2), flags 0, XATTR_CREATE or XATTR_REPLACE: EEXIST, ENODATA, E2BIG, ENOSPC.
  * user.recordfs.ttl must be a decimal number of seconds (EINVAL). An access ACL sets the mode's
- * permission bits, and is dropped when the mode says all there is to say; `kill_sgid` clears
- * S_ISGID with it (the caller is not in the file's group).
+ * permission bits, and is dropped when the mode says all there is to say.
  */
 struct change_setxattr {
 	uint64_t ino;
@@ -186,7 +190,6 @@ struct change_setxattr {
 	const void *value;
 	size_t size;
 	int flags;
-	bool kill_sgid;
 };
 
 /* ENODATA; but an ACL that is not there is removed with success, as an empty one is set: what it

@@ -15,7 +15,7 @@ static int data_changed(struct sq_conn *c, struct sq_inode *i, const struct chan
 {
 	i->attr.mtime = i->attr.ctime = ch->now;
 	if (ch->caller.kill_suid)
-		i->attr.mode = sq_killed_mode(i->attr.mode);
+		i->attr.mode = sq_killed_mode(&ch->caller, i->attr.mode);
 	int r = sq_drop_capabilities(c, i);
 	return r < 0 ? r : sq_inode_save_data(c, i);
 }
@@ -185,7 +185,7 @@ int sq_apply_setattr(struct sqlite_store *s, struct change *ch)
 		r = truncate_file(s, &i, set->size);
 		a->mtime = ch->now;
 		if (ch->caller.kill_suid)
-			a->mode = sq_killed_mode(a->mode);
+			a->mode = sq_killed_mode(&ch->caller, a->mode);
 	}
 	if (set->mask & STORE_SET_UID)
 		a->uid = set->uid;
@@ -193,7 +193,7 @@ int sq_apply_setattr(struct sqlite_store *s, struct change *ch)
 		a->gid = set->gid;
 	/* chown(2) clears these whoever calls it, root as well. */
 	if (set->mask & (STORE_SET_UID | STORE_SET_GID) && !S_ISDIR(a->mode))
-		a->mode = sq_killed_mode(a->mode);
+		a->mode = sq_killed_mode(&ch->caller, a->mode);
 	if (r == 0 && set->mask & (STORE_SET_UID | STORE_SET_GID | STORE_SET_SIZE))
 		r = sq_drop_capabilities(s->writer, &i);
 	if (set->mask & STORE_SET_MODE)

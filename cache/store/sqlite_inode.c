@@ -152,10 +152,11 @@ void sq_touched(struct change *ch, const struct sq_inode *i)
 		ch->n_touched++;
 }
 
-uint32_t sq_killed_mode(uint32_t mode)
+uint32_t sq_killed_mode(const struct change_caller *caller, uint32_t mode)
 {
 	mode &= ~(uint32_t)S_ISUID;
-	if (mode & S_IXGRP) /* without it S_ISGID means mandatory locking, and stays */
+	/* Without S_IXGRP it meant mandatory locking once: that is for the group to say. */
+	if (mode & S_IXGRP || caller->kill_sgid)
 		mode &= ~(uint32_t)S_ISGID;
 	return mode;
 }

@@ -665,7 +665,7 @@ int sq_inode_new(struct sq_conn *c, const struct sq_inode *i,
 void sq_touched(struct change *ch, const struct sq_inode *i) NONNULL(1, 2);
 
 /* The mode after a change of data by a caller who may not keep setuid and setgid. */
-uint32_t sq_killed_mode(uint32_t mode) MUST_CHECK;
+uint32_t sq_killed_mode(const struct change_caller *caller, uint32_t mode) MUST_CHECK NONNULL(1);
 
 /* -- sqlite_dir.c -------------------------------------------------------------------------- */
 

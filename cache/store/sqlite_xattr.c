@@ -175,9 +175,9 @@ int sq_parse_ttl(const void *value, size_t len, int64_t *ret)
 }
 
 /* Setting an ACL. *ret_keep: it has to be stored as well; else a stored one goes. */
-static int set_acl(
-	struct sq_inode *i, enum acl_kind kind, const struct change_setxattr *x, bool *ret_keep)
+static int set_acl(struct sq_inode *i, enum acl_kind kind, const struct change *ch, bool *ret_keep)
 {
+	const struct change_setxattr *x = &ch->setxattr;
 	struct store_attr *a = &i->attr;
 	if (S_ISLNK(a->mode))
 		return -EOPNOTSUPP;
@@ -196,7 +196,7 @@ static int set_acl(
 		return 0;
 	}
 	*ret_keep = !acl_to_mode(x->value, x->size, &a->mode);
-	if (x->kill_sgid)
+	if (ch->caller.kill_sgid)
 		a->mode &= ~(uint32_t)S_ISGID;
 	return 0;
 }
@@ -251,7 +251,7 @@ int sq_apply_setxattr(struct sqlite_store *s, struct change *ch)
 	bool keep = true;
 	enum acl_kind acl = acl_kind(x->name.bytes, x->name.len);
 	if (acl != ACL_KIND_NONE)
-		r = set_acl(&i, acl, x, &keep);
+		r = set_acl(&i, acl, ch, &keep);
 	else if (same_name(&x->name, TTL_NAME))
 		r = sq_parse_ttl(x->value, x->size, &i.attr.ttl);
 	if (r == 0)

@@ -4,7 +4,7 @@ from lib import *
 
 if os.getuid() != 0:
     sys.exit(1 if os.environ.get("CI") == "true" else 77)
-USER, OTHER, GROUP = 1001, 1002, 2002
+USER, OTHER, GROUP, THIRD = 1001, 1002, 2002, 2003
 T.chmod(0o755)  # a stranger must be able to get there
 daemon = Daemon("-o", "allow_other")
 os.chdir(MNT)
@@ -24,6 +24,13 @@ def mode(name):
     return os.lstat(name).st_mode & 0o7777
 
 
+def kept_mode(name):
+    """For who asks for nothing else, as stat -c %a: what the kernel has, times may be old."""
+    statx = ctypes.create_string_buffer(256)
+    check_call(libc.statx(AT_FDCWD, os.fsencode(name), 0, 2, statx))  # STATX_MODE
+    return int.from_bytes(statx[28:30], sys.byteorder) & 0o7777
+
+
 def make(name, bits, uid=USER, gid=USER):
     with open(name, "w") as f:
         f.write("text")
@@ -31,27 +38,100 @@ def make(name, bits, uid=USER, gid=USER):
     os.chmod(name, bits)
 
 
-def append(name):
-    fd = os.open(name, os.O_WRONLY | os.O_APPEND)
-    os.write(fd, b"x")
+def write(name, flags=0, data=b"x"):
+    fd = os.open(name, os.O_WRONLY | flags)
+    same(len(data), os.write(fd, data))
     os.close(fd)
 
 
-# What a write, a truncation and a change of owner leave of setuid and setgid
-for act in (append, lambda name: os.truncate(name, 1), lambda name: os.truncate(name, 100),
-            lambda name: os.close(os.open(name, os.O_WRONLY | os.O_TRUNC))):
-    make("f", 0o6777)
-    as_user(OTHER, act, "f")
-    same(0o777, mode("f"), "by another")
-    make("f", 0o6777)
-    as_user(USER, act, "f")
-    same(0o777, mode("f"), "by the owner")
-    make("f", 0o2767, gid=GROUP)  # setgid without group execution: mandatory locking's sign, stays
-    as_user(USER, act, "f", groups=[GROUP])
-    same(0o2767, mode("f"), "without group execution")
-    make("f", 0o6777)
-    act("f")
-    same(0o6777, mode("f"), "by root")
+def copy(name):
+    with open("source", "rb") as source, open(name, "r+b") as f:
+        same(4, os.copy_file_range(source.fileno(), f.fileno(), 4))
+
+
+def allocate(flags):
+    def run(name):
+        fd = os.open(name, os.O_RDWR)
+        fallocate(fd, flags, 0, 4096)
+        os.close(fd)
+    return run
+
+
+def ftruncate(name):
+    fd = os.open(name, os.O_WRONLY)
+    os.ftruncate(fd, 4)  # to what it is
+    os.close(fd)
+
+
+def store(name):
+    with open(name, "r+b") as f, mmap.mmap(f.fileno(), 4) as mapping:
+        mapping[0:1] = b"x"
+        mapping.flush()
+
+
+def gives(uid=-1, gid=-1):
+    return lambda name: os.chown(name, uid, gid)
+
+
+# What is done to a file, and what that leaves of setuid and setgid. As Linux has it since 6.2:
+# setgid of what the group may not execute is for the group to keep, any other goes.
+KEEP, PUNCH, ZERO = 1, 3, 16  # FALLOC_FL_*
+DATA = {
+    "write": write, "append": lambda name: write(name, os.O_APPEND),
+    "large write": lambda name: write(name, data=b"x" * 200000),
+    "truncate": lambda name: os.truncate(name, 1), "extend": lambda name: os.truncate(name, 100),
+    "ftruncate": ftruncate, "open": lambda name: os.close(os.open(name, os.O_WRONLY | os.O_TRUNC)),
+    "allocate": allocate(0), "keep": allocate(KEEP), "punch": allocate(PUNCH),
+    "zero": allocate(ZERO), "zero, keep": allocate(ZERO | KEEP), "copy": copy}
+OWNER = {"chown to oneself": gives(uid=USER), "chgrp": gives(gid=THIRD)}
+NEITHER = {"write nothing": lambda name: write(name, data=b""), "mapping": store,
+           "setxattr": lambda name: os.setxattr(name, "user.x", b"x")}
+
+
+def left(bits, what, uid, gid, groups):
+    if what in NEITHER or (uid == 0 and what in DATA):
+        return bits
+    bits &= ~stat.S_ISUID
+    if bits & stat.S_IXGRP or not (uid == 0 or GROUP in (gid, *groups)):
+        bits &= ~stat.S_ISGID
+    return bits
+
+
+def act_on_all(files, acts, *who):
+    for name, (what, bits) in files.items():
+        acts[what](name)
+        got = oct(kept_mode(name)), oct(mode(name))
+        same((oct(left(bits, what, *who)),) * 2, got, f"{bits:o}: {what} by {who}")
+
+
+make("source", 0o644)
+os.mkdir("privileges")
+os.chmod("privileges", 0o777)
+for who in ((USER, USER, [THIRD]), (USER, USER, [7, GROUP, THIRD]), (OTHER, OTHER, []),
+            (OTHER, OTHER, [GROUP, 7]), (OTHER, GROUP, []), (0, 0, [])):
+    uid, gid, groups = who
+    acts = DATA | NEITHER | ({} if uid == OTHER else OWNER)
+    files = {}
+    for bits in (0o6777, 0o6767, 0o2767, 0o2777, 0o4767):
+        for what in acts:
+            name = f"privileges/{len(files)}"
+            files[name] = what, bits
+            make(name, bits, gid=GROUP)
+    as_user(uid, act_on_all, files, acts, *who, gid=gid, groups=groups)
+    for name in files:
+        os.unlink(name)
+
+# Who is in the group takes nothing away from what the next one must lose
+make("f", 0o2767, gid=GROUP)
+fd = os.open("f", os.O_WRONLY)
+as_user(USER, os.write, fd, b"x", groups=[GROUP])  # and nobody looks at the mode after that
+as_user(OTHER, os.write, fd, b"x")
+same(0o767, mode("f"))
+os.chmod("f", 0o2767)  # while it is open
+as_user(OTHER, fallocate, fd, PUNCH, 0, 1)
+same(0o767, mode("f"))
+os.close(fd)
+
 make("f", 0o6777)
 os.chown("f", OTHER, -1)
 same(0o777, mode("f"), "chown")
@@ -60,12 +140,15 @@ os.chmod("d", 0o6777)
 os.chown("d", USER, USER)
 same(0o6777, mode("d"), "chown of a directory")
 
-# chmod by an owner outside the file's group loses setgid
+# chmod by an owner outside the file's group loses setgid; so it does with an ACL
 make("f", 0o644, gid=GROUP)
 as_user(USER, os.chmod, "f", 0o2755)
 same(0o755, mode("f"))
 as_user(USER, os.chmod, "f", 0o2755, groups=[GROUP])
 same(0o2755, mode("f"))
+for groups, may, wanted in (([GROUP], "rwx", 0o2775), ([], "rx", 0o755)):
+    as_user(USER, subprocess.check_call, ["setfacl", "-m", f"u:{OTHER}:{may}", "f"], groups=groups)
+    same(wanted, mode("f"))
 
 # A setgid directory gives its group to what is made in it, and setgid to directories
 os.mkdir("shared")
