@@ -26,7 +26,8 @@
  *	sqlite_notice.c      noticing that somebody writes
  *	sqlite_inode.c       rows of inodes
  *	sqlite_census.c      how many inodes there are
- *	sqlite_blocks.c      rows of data: runs of blocks, and holes
+ *	sqlite_blocks.c      rows of data: runs of blocks
+ *	sqlite_holes.c       rows of holes
  *	sqlite_data.c        changes of data
  *	sqlite_read.c        reading data
  *	sqlite_part.c        reading a few blocks of a long row
@@ -729,12 +730,20 @@ int sq_blocks_write(struct sq_conn *c, struct sq_inode *i, uint64_t first, const
 int sq_blocks_delete(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
 	unsigned limit, bool *ret_more) MUST_CHECK NONNULL(1, 2, 6);
 
+/* Takes `n`, or all there is, from a count of blocks. */
+void sq_take_from(uint64_t *count, uint64_t n) NONNULL(1);
+
+/* -- sqlite_holes.c ------------------------------------------------------------------------ */
+
 /* Makes [first, last] a hole, given that there are no rows of data in it (any more). */
 int sq_holes_add(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
 	bool reserved) MUST_CHECK NONNULL(1, 2);
 /* Forgets holes in [first, last]. */
 int sq_holes_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last) MUST_CHECK
 	NONNULL(1, 2);
+/* The same, and adds to *cut how many blocks of holes that were. */
+int sq_holes_count_cut(struct sq_conn *c, struct sq_inode *i, uint64_t first, uint64_t last,
+	uint64_t *cut) MUST_CHECK NONNULL(1, 2, 5);
 /* Marks the holes in [first, last] as reserved. */
 int sq_holes_reserve(struct sq_conn *c, struct sq_inode *i, uint64_t first,
 	uint64_t last) MUST_CHECK NONNULL(1, 2);
