@@ -430,104 +430,6 @@ static void test_limit_is_met_halfway(void **state)
 	assert_true(space.free < sizeof data + sizeof data / 64);
 }
 
-/* -- space ------------------------------------------------------------------------------------- */
-
-/* The file always has room for what is in the log, and for some changes that make room. */
-static void expect_room_of(struct store_file *f, uint64_t bytes)
-{
-	struct store_stats stats = {0};
-	struct stat st;
-	store_stats(f->store, &stats);
-	assert_int_equal(stat(f->path, &st), 0);
-	assert_true((uint64_t)st.st_size >= stats.store_bytes + bytes);
-}
-
-/* Rows of inodes that became longer may have taken some of it. */
-static void expect_room(struct store_file *f)
-{
-	expect_room_of(f, 128 << 10);
-}
-
-/* All ways to write, often enough for the file to grow more than once. */
-static void test_room_is_left(void **state)
-{
-	struct store_file *f = *state;
-	struct records r = make_records(f);
-	uint64_t log = store_file_create(f, "log"), short_rows = store_file_create(f, "short"),
-		 bulk = store_file_create(f, "bulk");
-	for (unsigned i = 0; i < 700; i++) {
-		uint64_t at = (i * 7 % 48) * BLOCK;
-		/* In place, in a long row and in short ones; longer, cut up, and beyond holes. */
-		assert_int_equal(store_file_write(f, r.a, at, 'b', BLOCK, false), 0);
-		assert_int_equal(store_file_write(f, r.a, at, 'c', 100, false), 0);
-		expect_room(f);
-		assert_int_equal(store_file_write(f, log, i * 1000ull, 'd', 1000, false), 0);
-		expect_room(f);
-		assert_int_equal(
-			store_file_write(f, short_rows, i * 3 * BLOCK, 'e', 2 * BLOCK, false), 0);
-		expect_room(f);
-		if (i % 64 == 0) { /* more at once than is kept free */
-			assert_int_equal(
-				store_file_write(f, bulk, i * ROW, 'g', 20 * ROW, false), 0);
-			expect_room(f);
-		}
-		assert_int_equal(store_file_write(f, r.b, i % 48 * BLOCK, 'f', BLOCK, false), 0);
-		expect_room(f);
-	}
-}
-
-/* Change `i` of names of which a page holds a dozen: created in batches, moved, unlinked. */
-static struct change name_change(unsigned i, unsigned turn, char name[2][STORE_NAME_MAX])
-{
-	static char target[STORE_TARGET_MAX];
-	struct change c = create("");
-	for (unsigned n = 0; n < 2; n++) {
-		memset(name[n], 'a' + (int)(i % 16), STORE_NAME_MAX);
-		memcpy(name[n] + i % 7,
-			(char[]){(char)('0' + i / 100), (char)('0' + i / 10 % 10),
-				(char)('0' + i % 10), (char)('x' + n)},
-			4);
-	}
-	const struct change_name old = {.bytes = name[0], .len = STORE_NAME_MAX};
-	const struct change_name new = {.bytes = name[1], .len = STORE_NAME_MAX};
-	memset(target, 't', sizeof target);
-	c.create.name = old;
-	c.create.mode = i % 3 == 0 ? S_IFDIR | 0755 : i % 3 == 1 ? S_IFLNK | 0777 : S_IFREG | 0644;
-	c.create.target =
-		(struct change_name){.bytes = target, .len = i % 3 == 1 ? sizeof target : 0};
-	if (turn == 1)
-		c = (struct change){.kind = CHANGE_RENAME,
-			.now = 6,
-			.rename = {.parent = STORE_ROOT_INO,
-				.name = old,
-				.new_parent = STORE_ROOT_INO,
-				.new_name = new}};
-	else if (turn == 2)
-		c = (struct change){.kind = CHANGE_UNLINK,
-			.now = 7,
-			.unlink = {.parent = STORE_ROOT_INO, .name = new, .directory = i % 3 == 0}};
-	return c;
-}
-
-/* All changes of names, in batches. */
-static void test_room_is_left_by_names(void **state)
-{
-	static char names[16][2][STORE_NAME_MAX];
-	struct store_file *f = *state;
-	for (unsigned turn = 0; turn < 3; turn++) {
-		for (unsigned i = 0; i < 960; i += 16) {
-			struct change c[16];
-			for (unsigned n = 0; n < 16; n++)
-				c[n] = name_change(i + n, turn, names[n]);
-			apply(f->store, c, ARRAY_LEN(c));
-			for (unsigned n = 0; n < 16; n++)
-				assert_int_equal(c[n].result, 0);
-			/* What a batch took that was not foreseen would be taken of it. */
-			expect_room_of(f, turn == 0 ? 256 << 10 : 128 << 10);
-		}
-	}
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_file_setup, store_file_teardown)
 int main(void)
 {
@@ -540,8 +442,6 @@ int main(void)
 		TEST(test_reads_fail),
 		TEST(test_memory_runs_out),
 		TEST(test_limit_is_met_halfway),
-		TEST(test_room_is_left),
-		TEST(test_room_is_left_by_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
