@@ -26,6 +26,11 @@ static int64_t first_key(int64_t ino)
 	return ino * ((int64_t)1 << SQ_BLOCK_BITS);
 }
 
+static int64_t last_key(int64_t ino)
+{
+	return first_key(ino) + ((int64_t)BLOCKS_MAX - 1); /* at most INT64_MAX, in this order */
+}
+
 /* Of a file that is being mended. */
 struct parts {
 	struct repair *m;
@@ -94,7 +99,7 @@ static int take_apart(struct parts *f)
 	if (!rows || !put)
 		return repair_failed(m);
 	sqlite3_bind_int64(rows, 1, first_key(f->ino));
-	sqlite3_bind_int64(rows, 2, first_key(f->ino) + (int64_t)BLOCKS_MAX - 1);
+	sqlite3_bind_int64(rows, 2, last_key(f->ino));
 	int rc;
 	while ((rc = sqlite3_step(rows)) == SQLITE_ROW)
 		if ((r = take_row(f, rows, put)) < 0)
@@ -106,7 +111,7 @@ static int take_apart(struct parts *f)
 		" 1073741823)), reserved <> 0 FROM hole WHERE count > 0 AND key BETWEEN %lld AND"
 		" %lld",
 		(long long)first_key(f->ino),
-		(long long)(first_key(f->ino) + (int64_t)BLOCKS_MAX - 1));
+		(long long)last_key(f->ino));
 }
 
 /* -- the size -----------------------------------------------------------------------------------
@@ -299,7 +304,7 @@ static int fill_gaps(struct parts *f)
 
 static int put_together(struct parts *f)
 {
-	long long from = first_key(f->ino), to = from + (long long)BLOCKS_MAX - 1;
+	long long from = first_key(f->ino), to = last_key(f->ino);
 	return repair_run(f->m,
 		"INSERT INTO piece SELECT * FROM lost_piece; DELETE FROM lost_piece;"
 		"DELETE FROM block WHERE key BETWEEN %lld AND %lld;"
@@ -357,7 +362,7 @@ static int mend_file(struct parts *f)
 
 static int drop_data(struct repair *m, int64_t ino)
 {
-	long long from = first_key(ino), to = from + (long long)BLOCKS_MAX - 1;
+	long long from = first_key(ino), to = last_key(ino);
 	repair_tell(m, ino, "its data is dropped: it is no regular file");
 	return repair_run(m,
 		"DELETE FROM block WHERE key BETWEEN %lld AND %lld;"
