@@ -18,7 +18,7 @@ for _ in 1 2 3 4 5; do
 		pipe:*) fail "the daemon holds its starter's pipe as $fd" ;;
 		esac
 	done
-	fusermount3 -u "$MNT"
+	unmount "$MNT"
 done
 
 # A lock that the starter holds on a file goes with the starter
@@ -27,7 +27,7 @@ flock 9
 recordfs "$STORE" "$MNT"
 exec 9>&-
 flock -n lock true || fail 'the daemon holds a descriptor of its starter'
-fusermount3 -u "$MNT"
+unmount "$MNT"
 
 # The store that cannot be opened, the mountpoint that cannot be used: said before the exit
 status=0

@@ -68,7 +68,7 @@ done
 ln -s later.db link
 recordfs link "$MNT"
 [ -f later.db ]
-fusermount3 -u "$MNT"
+unmount "$MNT"
 until_true 'its end' [ ! -e later.db-wal ]
 
 # What the kernel has against it is in the one line as well
@@ -83,24 +83,24 @@ is_mounted || fail 'exit status 0, and not mounted'
 echo works >"$MNT/f"
 same "$STORE" "$(findmnt -n -o SOURCE "$MNT")"
 same fuse.recordfs "$(findmnt -n -o FSTYPE "$MNT")"
-fusermount3 -u "$MNT"
+unmount "$MNT"
 
 # Options in every order and form; relative paths
 cd "$T"
 recordfs -o cache_size=64M,cache_ttl=2.5 store.db mnt -o sync=standard -o on_cache_error=drop,watch=50
 same works "$(cat mnt/f)"
-fusermount3 -u mnt
+unmount mnt
 recordfs -s store.db mnt -o noatime,max_size=1G,cache_size=1048576,fsname=mine,default_permissions
 same works "$(cat mnt/f)"
 same mine "$(findmnt -n -o SOURCE "$MNT")"
-fusermount3 -u mnt
+unmount mnt
 
 # With too few files that it may open: it says so, and leaves no mount, at whatever file that was
 for ((n = 8; n < 64; n++)); do
 	if (ulimit -n "$n" && exec timeout 60 recordfs "$STORE" "$MNT" >few.out 2>&1); then break; fi
 	if is_mounted; then fail "a mount is left, with $n files: $(cat few.out)"; fi
 done
-fusermount3 -u "$MNT"
+unmount "$MNT"
 
 mount_store -d
 same works "$(cat mnt/f)"

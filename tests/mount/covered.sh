@@ -18,11 +18,11 @@ same first "$(cat "$MNT/f")"
 recordfs -o nonempty "$second" "$MNT"
 same '' "$(ls "$MNT")" 'what covers it'
 same "$second" "$(findmnt -n -o SOURCE "$MNT" | tail -n 1)"
-fusermount3 -u "$MNT"
+unmount "$MNT"
 same first "$(cat "$MNT/f")"
 mkdir "$MNT/below"
 recordfs "$second" "$MNT/below"
-fusermount3 -u "$MNT/below"
+unmount "$MNT/below"
 
 # A daemon that has died is in nobody's way, whatever the kernel still knows of its root.
 stat "$MNT" >/dev/null
@@ -37,7 +37,7 @@ same first "$(cat "$MNT/f")"
 same 1 "$(findmnt -n "$MNT" | wc -l)" 'mounts'
 
 # Two dead ones, one over the other; names that the list of mounts has to escape
-fusermount3 -u "$MNT"
+unmount "$MNT"
 odd="$T/a b\\c,d#e\"f'g"
 mkdir "$odd"
 recordfs "$second" "$odd"
@@ -51,5 +51,5 @@ same 2 "$(wc -l <said)" 'lines said'
 touch "$odd/f"
 same "$odd.db" "$(findmnt -n -o SOURCE "$odd")"
 same "$odd.db" "$(df --output=source "$odd" | tail -n 1)"
-fusermount3 -u "$odd"
+unmount "$odd"
 if grep -qF "${T##*/}" /proc/self/mountinfo; then fail 'a mount is left'; fi

@@ -66,7 +66,7 @@ for ((round = 1; round <= rounds; round++)); do
 	kill -9 "$DAEMON"
 	! wait "$writer" || fail 'fio did not notice that the daemon is gone'
 	wait "$DAEMON" 2>killed.out || true
-	fusermount3 -u "$MNT"
+	unmount "$MNT"
 	mount_store
 	fio --verify_only --verify_state_load=1 --randseed="$round" kill.fio >fio.out 2>&1 ||
 		fail "round $round: $(tail -n 40 fio.out)"

@@ -41,7 +41,7 @@ class Daemon:
         os.stat(mnt / ".")
 
     def umount(self):
-        poll("unmounting", lambda: subprocess.run(["fusermount3", "-u", self.mnt]).returncode == 0)
+        self.clear()
         same(0, self.process.wait(100), "the daemon's exit status")
 
     def crash(self):
@@ -50,7 +50,7 @@ class Daemon:
         self.process.wait()
 
     def clear(self):
-        subprocess.run(["fusermount3", "-u", self.mnt], check=True)
+        poll("unmounting", lambda: subprocess.run(["fusermount3", "-u", self.mnt]).returncode == 0)
 
     def stats(self):
         return json.loads(subprocess.check_output(["recordfsctl", "stats", "--json", self.mnt]))

@@ -63,7 +63,7 @@ mount_store() {
 # umount_store: unmounts, and the daemon must end with status 0.
 umount_store() {
 	local status=0
-	until_true 'unmounting' fusermount3 -u "$MNT"
+	unmount "$MNT"
 	wait "$DAEMON" || status=$?
 	[ "$status" -eq 0 ] || fail "the daemon's exit status is $status: $(tail "$T/daemon.log")"
 	DAEMON=
@@ -74,12 +74,15 @@ remount_store() {
 	mount_store "$@"
 }
 
+# unmount DIR: also when somebody looks at all mounts just now.
+unmount() { until_true 'unmounting' fusermount3 -u "$1"; }
+
 # crash_daemon: kill -9, and what it leaves is unmounted.
 crash_daemon() {
 	kill -9 "$DAEMON"
 	wait "$DAEMON" 2>/dev/null || true
 	DAEMON=
-	fusermount3 -u "$MNT"
+	unmount "$MNT"
 }
 
 # daemon_of STORE: process id of the daemon in the background that was started with this word.

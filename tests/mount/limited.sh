@@ -7,7 +7,7 @@
 end_mount() {
 	local pid
 	pid=$(daemon_of "$1")
-	fusermount3 -u "$MNT"
+	unmount "$MNT"
 	until_true 'the end of the daemon' gone "$pid"
 }
 

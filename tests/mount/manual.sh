@@ -38,7 +38,7 @@ done
 
 # What recordfs-store(5) says of the file is true, and its examples run.
 recordfs "$STORE" "$MNT"
-fusermount3 -u "$MNT"
+unmount "$MNT"
 for pragma in application_id user_version; do
 	value=$(sqlite3 -cmd '.timeout 60000' "$STORE" "PRAGMA $pragma") # the daemon may be ending
 	[ $pragma = user_version ] || value=$(printf '0x%x' "$value")

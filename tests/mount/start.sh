@@ -21,7 +21,7 @@ status=0
 same 1 "$status" 'another store is mounted there'
 grep -qF "$T/place/recordfs.db" third.out || fail "$(cat third.out)"
 [ ! -e my.db ]
-fusermount3 -u records
+unmount records
 "$start" recordfs.db records >/dev/null
 same hello "$(cat records/f)"
 
@@ -31,7 +31,7 @@ until_true 'the daemon is dead' gone "$pid"
 expect_error ENOTCONN ls records
 "$start" >/dev/null
 same hello "$(cat records/f)"
-fusermount3 -u records
+unmount records
 
 echo text >text
 refuse "$start" text other
