@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define ROWS 48
-#define AHEAD 12 /* pages */
 
 /* A table of ROWS rows, each on a page of its own, and what it must hold. */
 struct table {
@@ -296,52 +295,57 @@ static void test_count(void **state)
 	assert_int_equal(store_file_first(f, ino), 'c');
 }
 
-/* So many of `n` pages from `at` on does the kernel have. */
-static size_t in_memory(int fd, off_t at, size_t n)
+struct heard {
+	unsigned n;
+	int64_t at;
+};
+
+static void hear(void *arg, int64_t at)
 {
-	unsigned char there[AHEAD] = {0};
-	size_t found = 0;
-	void *map = mmap(NULL, n * 4096, PROT_READ, MAP_SHARED, fd, at);
-	assert_true(map != MAP_FAILED && mincore(map, n * 4096, there) == 0);
-	munmap(map, n * 4096);
-	for (size_t i = 0; i < n; i++)
-		found += there[i] & 1;
-	return found;
+	struct heard *h = arg;
+	h->n++;
+	h->at = at;
 }
 
-/* A read has the kernel read what follows, if it is to. On a filesystem without a disk there is
- * nothing to see. */
-static void test_ahead(void **state)
+static int read_page(sqlite3_file *file, int64_t at)
+{
+	char page[4096];
+	return file->pMethods->xRead(file, page, sizeof page, at);
+}
+
+/* Reads of the database are said before they are done, to who wants to hear of them. */
+static void test_on_read(void **state)
 {
 	struct table t;
-	sqlite3_file *file = NULL;
-	char page[4096];
-	off_t at = 24 * 4096;
+	struct heard h = {0};
+	sqlite3_file *file = NULL, *other = NULL;
 	table_open(&t, *state, sq_vfs_name());
 	must(t.db, "PRAGMA wal_checkpoint(PASSIVE)");
 	sqlite3_file_control(t.db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-	int fd = open(t.path, O_RDONLY);
-	assert_true(file && fd >= 0 && fsync(fd) == 0);
-	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-	bool is_cold = in_memory(fd, at, AHEAD) == 0;
-	sq_vfs_ahead(file, fd, (size_t)AHEAD * 4096);
-	assert_int_equal(file->pMethods->xRead(file, page, sizeof page, at), SQLITE_OK);
-	for (int ms = 0; ms < 2000 && in_memory(fd, at, AHEAD) < AHEAD; ms++)
-		usleep(1000);
-	assert_int_equal(in_memory(fd, at, AHEAD), AHEAD);
+	assert_non_null(file);
+	assert_int_equal(read_page(file, 4096), SQLITE_OK);
+	sq_vfs_on_read(file, hear, &h);
+	assert_int_equal(read_page(file, (int64_t)24 * 4096), SQLITE_OK);
+	assert_int_equal(h.n, 1);
+	assert_int_equal(h.at, 24 * 4096);
+	fault_vfs_arm(FAULT_DB_READ, 0, false, SQLITE_IOERR_READ);
+	assert_int_equal(read_page(file, 8192), SQLITE_IOERR_READ);
+	assert_int_equal(fault_vfs_disarm(), 1);
+	assert_int_equal(h.n, 2);
+	assert_int_equal(h.at, 8192);
+	sq_vfs_on_read(file, NULL, NULL);
+	assert_int_equal(read_page(file, 4096), SQLITE_OK);
+	assert_int_equal(h.n, 2);
 
-	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-	sq_vfs_ahead(file, fd, 0);
-	assert_int_equal(file->pMethods->xRead(file, page, sizeof page, at), SQLITE_OK);
-	if (is_cold)
-		assert_in_range(in_memory(fd, at, AHEAD), 1, AHEAD - 1);
-
-	/* Without a descriptor, and with files of others, there is nothing to be done. */
-	sq_vfs_ahead(file, -1, 4096);
-	assert_int_equal(file->pMethods->xRead(file, page, sizeof page, at), SQLITE_OK);
-	sq_vfs_ahead(NULL, fd, 4096);
+	/* Files of others are left alone. */
+	sq_vfs_on_read(NULL, hear, &h);
+	sqlite3 *plain = open_db(t.path, NULL);
+	sqlite3_file_control(plain, "main", SQLITE_FCNTL_FILE_POINTER, &other);
+	sq_vfs_on_read(other, hear, &h);
+	assert_int_equal(read_page(other, 4096), SQLITE_OK);
+	assert_int_equal(h.n, 2);
+	assert_int_equal(sqlite3_close(plain), SQLITE_OK);
 	table_close(&t);
-	close(fd);
 }
 
 int main(void)
@@ -354,7 +358,8 @@ int main(void)
 			test_late_error, store_file_setup, store_file_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_left_over, store_file_setup, store_file_teardown),
-		cmocka_unit_test_setup_teardown(test_ahead, store_file_setup, store_file_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_on_read, store_file_setup, store_file_teardown),
 		cmocka_unit_test_setup_teardown(test_count, store_file_setup, store_file_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,8 @@
  *	sqlite_data.c        changes of data
  *	sqlite_read.c        reading data
  *	sqlite_part.c        reading a few blocks of a long row
+ *	sqlite_ahead.c       having the kernel read at one time what that will ask for
+ *	sqlite_guess.c       where a row lies, before it was looked up
  *	sqlite_names.c       changes of names
  *	sqlite_dir.c         reading names
  *	sqlite_xattr.c       extended attributes
@@ -41,6 +43,7 @@
 #pragma once
 
 #include "sqlite.h"
+#include "sqlite_guess.h"
 #include "sqlite_log.h"
 #include "sqlite_statements.h"
 #include "store_errors.h"
@@ -92,6 +95,7 @@ struct sq_conn {
 	int64_t deadline;   /* of the wait that is under way */
 	unsigned ticks;	    /* in the transaction: see on_tick() */
 	struct sq_batch batch;
+	struct sq_guess guess; /* of its small reads */
 };
 
 /*
@@ -753,6 +757,38 @@ int sq_holes_next(struct sq_conn *c, uint64_t ino, uint64_t from, uint64_t to,
 /* Is the block in a hole? Sets *ret_last to the last block of that hole. */
 int sq_holes_find(struct sq_conn *c, uint64_t ino, uint64_t block, bool *ret,
 	uint64_t *ret_last) MUST_CHECK NONNULL(1, 4, 5);
+
+/* -- sqlite_ahead.c ------------------------------------------------------------------------ */
+
+/* A small read of one row, and the pages of the database that it reads. */
+struct sq_ahead {
+	int fd;
+	uint32_t page_size;
+	bool guesses;
+	sqlite3_file *conn_file;
+	struct sq_guess *guess;
+	struct sq_guess_file *file;
+	uint64_t chunk;
+	uint64_t skip; /* its blocks before those that are wanted */
+	size_t bytes;  /* of pages, that those are in */
+	bool straight; /* each page of the descent leads to the next one */
+	uint64_t leaf; /* the page read last in the descent; 0: none */
+	uint64_t data; /* the one read first of the row's chain; 0: none */
+	int64_t told;  /* from here on the kernel was told, last; -1: not yet */
+};
+
+/* For blocks [first, end) of one chunk. */
+void sq_ahead_begin(struct sq_ahead *a, const struct sqlite_store *s, struct sq_conn *c,
+	uint64_t ino, uint64_t first, uint64_t end) NONNULL(1, 2, 3);
+/* It is these blocks that are wanted, of the same chunk. */
+void sq_ahead_want(struct sq_ahead *a, uint64_t first, uint64_t end) NONNULL(1);
+/* From now on, until sq_ahead_stop(), the row is looked for; `straight`: by the key of the chunk's
+ * first block, and a guess may be made. Then: its data is read, if it is long. */
+void sq_ahead_descent(struct sq_ahead *a, bool straight) NONNULL(1);
+void sq_ahead_data(struct sq_ahead *a) NONNULL(1);
+void sq_ahead_stop(struct sq_ahead *a) NONNULL(1);
+/* The row begins the chunk and is long: what was read of it says where such rows lie. */
+void sq_ahead_learn(struct sq_ahead *a) NONNULL(1);
 
 /* -- sqlite_part.c ------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
  * queries that do not touch the chains, and reads what it wants of them by incremental blob I/O. In
  * a database that can be vacuumed, SQLite then skips pages of a chain without reading them, as long
  * as they follow each other, which the pages of a row do that was written at once. For the same
- * reason the kernel can be told to read all that are wanted at one time (sq_vfs_ahead()).
+ * reason the kernel can be told to read all that are wanted at one time (sqlite_ahead.c).
  *
  * Who reads a file from front to end in small pieces shall get whole rows all the same: a read at
  * the beginning of a file, or where another one has ended lately, brings along all blocks of its
@@ -18,12 +18,12 @@
  */
 
 #include "sqlite_internal.h"
-#include "sqlite_vfs.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Files of so few blocks are not worth another way. SQ_BLOCK_LAST brings rows of so many along. */
+/* Files of so few blocks are not worth another way. SQ_BLOCK_AT and SQ_BLOCK_LAST
+ * bring rows of so many along. */
 #define FEW 2u
 
 /* A small read on its way. */
@@ -63,23 +63,50 @@ static bool goes_on(struct sqlite_store *s, uint64_t ino, uint64_t first)
 	return atomic_load_explicit(place_of(s, key), memory_order_relaxed) == key;
 }
 
-/* The row that has all of blocks [first, end), which lie in one chunk. 1: *st is on it; 0: there is
- * none, or it is not as it should be. */
-static int find_row(
-	const struct part *p, uint64_t first, uint64_t end, sqlite3_stmt **st, struct row *ret)
+/* 1: the statement is on the row that has all of blocks [first, end). 0: it is on none, or that is
+ * not as it should be. */
+static int step_to_row(sqlite3_stmt *st, uint64_t first, uint64_t end, struct row *ret)
 {
 	struct sq_run *run = &ret->run;
-	*st = sq_query(p->c, SQ_BLOCK_LAST, "ii", sq_key(p->ino, first - first % SQ_RUN_MAX),
-		sq_key(p->ino, end - 1));
-	int r = sq_step(*st);
+	int r = sq_step(st);
 	if (r <= 0)
 		return r;
-	if (sq_run_lengths(*st, run) < 0 || run->first > first || run->first + run->count < end)
+	if (sq_run_lengths(st, run) < 0 || run->first > first || run->first + run->count < end) {
+		sq_done(st);
 		return 0;
+	}
 	if (run->sums)
 		run->sums = memcpy(ret->sums, run->sums, (size_t)8 * run->count);
 	ret->blob = NULL;
 	return 1;
+}
+
+/*
+ * The row of blocks [first, end), which lie in one chunk. 1: *st is on it; 0: there is none, or it
+ * is not as it should be.
+ *
+ * Where rows have begun their chunks the row is looked for by its key. The last row up to a block
+ * is on the way there, too, but of each leaf SQLite finds the last one by way of the next leaf.
+ */
+static int find_row(const struct part *p, uint64_t first, uint64_t end, struct sq_ahead *ahead,
+	sqlite3_stmt **st, struct row *ret)
+{
+	uint64_t chunk = first - first % SQ_RUN_MAX;
+	int r = 0;
+	if (ahead->file->whole_rows) {
+		sq_ahead_descent(ahead, !p->whole);
+		*st = sq_query(p->c, SQ_BLOCK_AT, "i", sq_key(p->ino, chunk));
+		r = step_to_row(*st, first, end, ret);
+	}
+	if (r == 0) {
+		sq_ahead_descent(ahead, false);
+		*st = sq_query(
+			p->c, SQ_BLOCK_LAST, "ii", sq_key(p->ino, chunk), sq_key(p->ino, end - 1));
+		r = step_to_row(*st, first, end, ret);
+	}
+	sq_ahead_stop(ahead);
+	ahead->file->whole_rows = r == 1 && ret->run.first == chunk && ret->run.count > 1;
+	return r;
 }
 
 /* Appends block `n` of the row. 0: its checksum is wrong. */
@@ -110,10 +137,9 @@ static int append_blocks(const struct part *p, const struct row *row, uint64_t f
 }
 
 /* The same, of a row whose data is not at hand. */
-static int append_of_blob(const struct part *p, struct row *row, uint64_t first, uint64_t end)
+static int append_of_blob(
+	const struct part *p, struct row *row, uint64_t first, uint64_t end, struct sq_ahead *ahead)
 {
-	/* A page more, since blocks lie across the edges of pages. */
-	size_t bytes = (size_t)(end - first) * STORE_BLOCK_SIZE + p->s->page_size;
 	int r = sq_errno(sqlite3_blob_open(
 		p->c->db, "main", "block", "data", sq_key(p->ino, row->run.first), 0, &row->blob));
 	if (r < 0)
@@ -122,9 +148,12 @@ static int append_of_blob(const struct part *p, struct row *row, uint64_t first,
 		IGNORE(sqlite3_blob_close(row->blob));
 		return 0;
 	}
-	sq_vfs_ahead(p->c->file, p->s->file, p->is_ahead ? 0 : bytes);
+	if (!p->is_ahead)
+		sq_ahead_data(ahead);
 	r = append_blocks(p, row, first, end);
-	sq_vfs_ahead(p->c->file, p->s->file, 0);
+	sq_ahead_stop(ahead);
+	if (r == 1 && ahead->file->whole_rows)
+		sq_ahead_learn(ahead);
 	IGNORE(sqlite3_blob_close(row->blob)); /* nothing was written */
 	return r;
 }
@@ -133,11 +162,14 @@ static int append_of_blob(const struct part *p, struct row *row, uint64_t first,
 static int append_part(const struct part *p, uint64_t first, uint64_t end)
 {
 	struct row row;
+	struct sq_ahead ahead;
 	sqlite3_stmt *st;
-	int r = find_row(p, first, end, &st, &row);
+	sq_ahead_begin(&ahead, p->s, p->c, p->ino, first, end);
+	int r = find_row(p, first, end, &ahead, &st, &row);
 	if (r == 1 && p->whole) {
 		p->span->first = first = row.run.first;
 		end = first + row.run.count < p->eof ? first + row.run.count : p->eof;
+		sq_ahead_want(&ahead, first, end);
 	}
 	if (r == 1 && row.run.data) {
 		r = append_blocks(p, &row, first, end);
@@ -145,7 +177,7 @@ static int append_part(const struct part *p, uint64_t first, uint64_t end)
 		return r;
 	}
 	sq_done(st);
-	return r == 1 ? append_of_blob(p, &row, first, end) : r;
+	return r == 1 ? append_of_blob(p, &row, first, end, &ahead) : r;
 }
 
 int sq_read_part(struct sqlite_store *s, struct sq_conn *c, const struct sq_inode *i,

@@ -83,6 +83,8 @@
 	X(SQ_BLOCK_LAST, "SELECT key, sums, CASE WHEN length(data) <= 8192 THEN data END,"         \
 			 " length(data) FROM block WHERE key BETWEEN ?1 AND ?2"                    \
 			 " ORDER BY key DESC LIMIT 1")                                             \
+	X(SQ_BLOCK_AT, "SELECT key, sums, CASE WHEN length(data) <= 8192 THEN data END,"           \
+		       " length(data) FROM block WHERE key = ?1")                                  \
 	X(SQ_BLOCK_DELETE, "DELETE FROM block WHERE key BETWEEN ?1 AND ?2")                        \
 	X(SQ_HOLE_RANGE,                                                                           \
 		"SELECT key, count, reserved FROM hole WHERE key >= coalesce((SELECT max(key)"     \

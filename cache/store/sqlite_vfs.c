@@ -53,7 +53,6 @@
 #include "trust.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -88,10 +87,9 @@ struct file {
 	bool writing;	   /* database: it holds the lock WRITE */
 	bool flush_failed; /* since that was asked last */
 
-	/* Database: sq_vfs_ahead(). */
-	size_t ahead; /* bytes; 0: nothing is told */
-	int ahead_fd;
-	int64_t told; /* from here on the kernel was told, last; -1: not yet */
+	/* Database: sq_vfs_on_read(). */
+	sq_vfs_read_fn *on_read; /* or NULL */
+	void *on_read_arg;
 
 	struct vfs_pages pages; /* database */
 
@@ -223,21 +221,12 @@ static int x_close(sqlite3_file *file)
 	return f->below->pMethods->xClose(f->below);
 }
 
-/* What fails here costs time, nothing else. */
-static void read_ahead(struct file *f, int64_t at)
-{
-	if (f->told >= 0 && at >= f->told && at < f->told + (int64_t)f->ahead)
-		return;
-	IGNORE(posix_fadvise(f->ahead_fd, at, (off_t)f->ahead, POSIX_FADV_WILLNEED));
-	f->told = at;
-}
-
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
 	if (vfs_pages_read(&file_of(f)->pages, below(f), to, n, at))
 		return SQLITE_OK;
-	if (file_of(f)->ahead)
-		read_ahead(file_of(f), at);
+	if (file_of(f)->on_read)
+		file_of(f)->on_read(file_of(f)->on_read_arg, at);
 	int rc = at + n > file_of(f)->begin ? flush(file_of(f)) : SQLITE_OK;
 	return rc ? rc : below(f)->pMethods->xRead(below(f), to, n, at);
 }
@@ -378,14 +367,12 @@ static bool is_ours(const sqlite3_file *f)
 	return f->pMethods >= methods && f->pMethods < methods + ARRAY_LEN(methods);
 }
 
-void sq_vfs_ahead(sqlite3_file *file, int fd, size_t bytes)
+void sq_vfs_on_read(sqlite3_file *file, sq_vfs_read_fn *fn, void *arg)
 {
 	if (!file || !file->pMethods || !is_ours(file))
 		return;
-	struct file *f = file_of(file);
-	f->ahead = fd >= 0 ? bytes : 0;
-	f->ahead_fd = fd;
-	f->told = -1;
+	file_of(file)->on_read = fn;
+	file_of(file)->on_read_arg = arg;
 }
 
 void sq_vfs_runs(sqlite3_file *file, size_t bytes)

@@ -1,6 +1,6 @@
 /*
- * A VFS for SQLite that writes the log (WAL) in large pieces, see sqlite_vfs.c, and has the kernel
- * read the database ahead where it is told to.
+ * A VFS for SQLite that writes the log (WAL) in large pieces, see sqlite_vfs.c, and reads the
+ * database in large pieces, or says what it reads, where it is told to.
  */
 #pragma once
 
@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct sqlite3_file;
 struct sqlite3_vfs;
@@ -22,11 +23,11 @@ const char *sq_vfs_name(void) MUST_CHECK;
 /* The VFS that does the work for one of ours; any other: itself. */
 const struct sqlite3_vfs *sq_vfs_below(const struct sqlite3_vfs *vfs) MUST_CHECK NONNULL(1);
 
-/* From now on each read of the database `file` has the kernel read `bytes` bytes from there, at
- * once, unless it was told already; `fd` is another descriptor of the same file, open for as long.
- * 0 bytes: no more of that. For the thread that uses the file's connection. What is not a file of
- * such a VFS, or NULL, is left alone. */
-void sq_vfs_ahead(struct sqlite3_file *file, int fd, size_t bytes);
+/* From now on `fn(arg, at)` is called before each read of the database `file` at byte `at`. NULL:
+ * no more of that. For the thread that uses the file's connection. What is not a file of such a
+ * VFS, or NULL, is left alone. */
+typedef void sq_vfs_read_fn(void *arg, int64_t at);
+void sq_vfs_on_read(struct sqlite3_file *file, sq_vfs_read_fn *fn, void *arg);
 
 /*
  * From now on, where pages of the database `file` are read one after the other, SQ_VFS_RUN bytes
