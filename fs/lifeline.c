@@ -170,6 +170,28 @@ static bool serve(struct life *l)
 	return true;
 }
 
+/* A mount is to be one process to who looks for it by its command line (pgrep -f, pidof), the
+ * daemon. So this one's is its name: the kernel shows what lies where the arguments were, one after
+ * the other from the first on, to the end that they had. */
+static void take_name(void)
+{
+	static const char name[] = "recordfs-life";
+	char line[512];
+	size_t size = 0;
+	ssize_t n;
+	(void)prctl(PR_SET_NAME, name);
+	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	while ((n = read(fd, line, sizeof line)) > 0)
+		size += (size_t)n;
+	close(fd);
+	if (size == 0)
+		return;
+	memset(program_invocation_name, 0, size);
+	memcpy(program_invocation_name, name, size < sizeof name ? size - 1 : sizeof name);
+}
+
 /* SIGUSR1 says that the daemon's main thread has ended; other signals, as of a terminal to all of
  * its processes, are for the daemon, and stay blocked. SIGKILL cannot be: so what is sent to the
  * process group of whoever has mounted shall not come here, as it does not to the daemon. */
@@ -182,7 +204,7 @@ static bool set_up(pid_t daemon, int fd)
 	sigaddset(&death, SIGUSR1);
 	if (prctl(PR_SET_PDEATHSIG, SIGUSR1) < 0 || getppid() != daemon)
 		return false;
-	(void)prctl(PR_SET_NAME, "recordfs-life");
+	take_name();
 	(void)setsid();
 	/* Out of the way of both. */
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, SIGNALS + 1);

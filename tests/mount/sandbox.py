@@ -44,6 +44,9 @@ assert confined() > before, "no thread was started"
 # The process beside it has its rights, and nothing open that is the store's
 [beside] = [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
 same("recordfs-life", status(beside)["Name"].strip())
+same(b"recordfs-life", pathlib.Path(f"/proc/{beside}/cmdline").read_bytes().rstrip(b"\0"))
+named = subprocess.run(["pgrep", "-f", f"recordfs.*{MNT}"], capture_output=True, text=True).stdout
+same([pid], [int(p) for p in named.split()], "one process to who looks for it by its mountpoint")
 same("0", status(beside)["NoNewPrivs"])
 same(beside, os.getsid(beside), "a session of its own: it is not killed with a process group")
 for fd in os.listdir(f"/proc/{beside}/fd"):
@@ -71,8 +74,7 @@ same(b"two", read_direct(MNT / "g"))
 [pid] = [int(p) for p in os.listdir("/proc") if p.isdigit()
          and os.path.basename(os.readlink(f"/proc/{p}/exe") if os.path.exists(f"/proc/{p}/exe")
                               else "") == "recordfs"
-         and bytes(STORE) in open(f"/proc/{p}/cmdline", "rb").read()
-         and status(p)["Name"].strip() == "recordfs"]
+         and bytes(STORE) in open(f"/proc/{p}/cmdline", "rb").read()]
 os.kill(pid, signal.SIGTERM)
 poll("unmounting", lambda: not is_mounted(MNT))
 poll("the daemon's end", lambda: not os.path.exists(f"/proc/{pid}"))

@@ -11,7 +11,7 @@ package_packages=(build-essential debhelper dpkg-dev fakeroot lintian)
 # shellcheck disable=SC2034 # used by tools/test
 test_packages=("${build_packages[@]}" "${package_packages[@]}" libcmocka-dev clang clang-format
 	shellcheck python3 sqlite3 attr acl git rsync vim make tar lsof psmisc fish zsh mandoc groff-base
-	systemd fio stress-ng)
+	systemd procps fio stress-ng)
 # shellcheck disable=SC2034 # used by tools/test
 long_packages=(debootstrap systemd-container)
 
