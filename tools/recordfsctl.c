@@ -82,8 +82,8 @@ static const struct command {
 	{"import", ctl_import, "[OPTION...] STORE|MOUNTPOINT [PATH]",
 		"Reads a tar stream from standard input into a store, or the directory PATH in "
 		"it;\n"
-		"also while it is mounted. Files that are there are replaced, directories stay.\n"
-		"  --create           make the store if it is not there\n"
+		"also while it is mounted. Files that are there are replaced, directories stay. A\n"
+		"STORE that is missing is made.\n"
 		"  -f, --file=FILE    read FILE instead\n"
 		"  -k, --keep         what is there stays as it is; exit status 1 if something "
 		"was\n"

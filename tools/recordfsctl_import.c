@@ -24,7 +24,7 @@ struct work {
 
 struct options {
 	const char *file;
-	bool keep, quiet, create;
+	bool keep, quiet;
 	bool same_owner;
 };
 
@@ -119,23 +119,22 @@ static int import_into(const char *store, const char *dir, int fd, const struct 
 	progress_begin(&w.progress, "importing", PROGRESS_BYTES, o->quiet);
 	int r = tar_import(&i, &sum, why, sizeof why);
 	progress_end(&w.progress);
+	bool made_in_vain = r < 0 && sum.records == 0 && sqlite_store_created(s);
 	s->ops->close(s);
+	if (made_in_vain)
+		sqlite_store_remove(store);
 	return finish(r, &sum, why, o->quiet);
 }
 
-/* The store and the place in it; with --create the store need not be there. */
-static int find_target(
-	const char *argument, const char *where, bool create, struct target *t, char **ret_path)
+/* The store, which is made if it is not there, as recordfs makes it, and the place in it. */
+static int find_target(const char *argument, const char *where, struct target *t, char **ret_path)
 {
 	struct stat st;
 	*t = (struct target){.name = argument};
-	if (create && stat(argument, &st) < 0 && errno == ENOENT) {
+	if (stat(argument, &st) < 0 && errno == ENOENT) {
 		t->store = strdup(argument);
 		if (!t->store)
 			return -1;
-	} else if (stat(argument, &st) < 0 && errno == ENOENT) {
-		(void)complain("%s: there is no such store; --create makes one", argument);
-		return -1;
 	} else if (target_find_writable(argument, t) < 0) {
 		return -1;
 	}
@@ -157,7 +156,7 @@ static int import(const char *argument, const char *where, const struct options 
 		return misused("import: standard input is a terminal; redirect it, or -f FILE");
 	if (fd < 0)
 		return complain("%s: %s", o->file, strerror(errno));
-	if (find_target(argument, where, o->create, &t, &path) == 0) {
+	if (find_target(argument, where, &t, &path) == 0) {
 		status = import_into(t.store, path, fd, o);
 		free(path);
 		target_free(&t);
@@ -170,7 +169,6 @@ static int import(const char *argument, const char *where, const struct options 
 int ctl_import(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"create", no_argument, NULL, 'c'},
 		{"file", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{"keep", no_argument, NULL, 'k'},
@@ -183,9 +181,6 @@ int ctl_import(int argc, char **argv)
 	int option;
 	while ((option = getopt_long(argc, argv, "f:hkq", options, NULL)) != -1) {
 		switch (option) {
-		case 'c':
-			o.create = true;
-			break;
 		case 'f':
 			o.file = optarg;
 			break;

@@ -173,7 +173,7 @@ tree = describe(MNT)
 # From store to store: everything comes back, whether the other one is mounted or not
 archive = export(MNT)
 same(archive, export(STORE), "the mount and its store")
-ctl("import", "--create", "--same-owner", OTHER, data=archive)
+ctl("import", "--same-owner", OTHER, data=archive)
 subprocess.run(["recordfsctl", "check", OTHER], check=True, stdout=subprocess.DEVNULL)
 other = Daemon(store=OTHER, mnt=T / "mnt2")
 compare(tree, describe(T / "mnt2"), "imported")
@@ -205,7 +205,7 @@ ctl("export", "-o", T / "x.tar", MNT)
 same(archive, (T / "x.tar").read_bytes())
 ctl("export", "-o", T / "x.tar", MNT, code=1)
 ctl("export", T / "x.tar", code=1)
-ctl("import", T / "absent.db", data=archive, code=1)
+ctl("import", T / "absent.db", data=b"", code=1)
 assert not (T / "absent.db").exists()
 other.umount()
 
@@ -226,7 +226,7 @@ if ROOT:
     made = subprocess.run([*TAR, "--format=pax", "--sparse", "-C", MNT, "-cf", "-", "."],
                           capture_output=True).stdout
     OTHER.unlink()
-    ctl("import", "--create", OTHER, data=made)
+    ctl("import", OTHER, data=made)
     other = Daemon(store=OTHER, mnt=T / "mnt2")
     wanted = describe(MNT, sparse=False)
     got = describe(T / "mnt2", sparse=False)
@@ -240,7 +240,7 @@ if ROOT:
 
 # Without rights to give files away, all is the importer's
 OTHER.unlink()
-ctl("import", "--create", "--no-same-owner", OTHER, data=archive)
+ctl("import", "--no-same-owner", OTHER, data=archive)
 db = sqlite3.connect(OTHER)
 same([(os.geteuid(), os.getegid())], db.execute(
     "SELECT DISTINCT uid, gid FROM inode WHERE ino <> 1").fetchall())
@@ -293,15 +293,15 @@ def imported_is_whole(store):
 OTHER.unlink()
 for _ in range(4):
     cut = rng.randrange(len(archive) - 20000)
-    ctl("import", "--create", "--same-owner", OTHER, data=archive[:cut], code=1)
+    ctl("import", "--same-owner", OTHER, data=archive[:cut], code=1)
     imported_is_whole(OTHER)
-ctl("import", "--create", OTHER, data=b"", code=1)
 ctl("import", OTHER, data=b"no tar" * 1000, code=1)
-OTHER.unlink()
+same([], list(T.glob(f"{OTHER.name}*")), "what an import makes in vain")
+ctl("import", T / "absent" / "s.db", data=archive, code=1)
 
 # Stopped by a signal, and killed, in the middle
 for kill in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-    process = subprocess.Popen(["recordfsctl", "import", "--create", "-q", "--same-owner", OTHER],
+    process = subprocess.Popen(["recordfsctl", "import", "-q", "--same-owner", OTHER],
                                stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(archive[:len(archive) * 2 // 3 - rng.randrange(100000)])
     process.stdin.flush()
@@ -329,7 +329,7 @@ if ROOT:
     small = T / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9M", "tmpfs", small], check=True)
-    result = ctl("import", "--create", "--same-owner", small / "s.db", data=archive, code=1)
+    result = ctl("import", "--same-owner", small / "s.db", data=archive, code=1)
     assert b"No space left" in result.stderr, result.stderr
     shutil.copy(small / "s.db", OTHER)
     if (small / "s.db-wal").exists():
