@@ -33,7 +33,8 @@ struct gather {
 	int64_t until;
 };
 
-/* This thread has put something, and has not asked gather_claim() since. */
+/* How many this thread has put; and has it, without asking gather_claim() since? */
+static _Thread_local unsigned n_put;
 static _Thread_local bool has_put;
 
 int gather_new(gather_apply_fn *apply, void *arg, struct gather **ret)
@@ -74,6 +75,7 @@ bool gather_put(struct gather *g, struct gather_item *item)
 	}
 	pthread_mutex_unlock(&g->lock);
 	has_put |= fits;
+	n_put += fits;
 	return fits;
 }
 
@@ -108,6 +110,11 @@ size_t gather_count(struct gather *g)
 	return atomic_load(&g->n);
 }
 
+unsigned gather_puts(void)
+{
+	return n_put;
+}
+
 bool gather_has_put(void)
 {
 	return has_put;
@@ -138,12 +145,12 @@ void gather_commit(struct gather *g)
 	pthread_mutex_unlock(&g->lock);
 	if (!first)
 		return;
-	g->apply(g->arg, first, n);
-	int64_t now = clock_monotonic();
+	bool flushed = g->apply(g->arg, first, n);
+	int64_t until = flushed ? clock_monotonic() + GATHER_PATIENCE : INT64_MIN;
 	pthread_mutex_lock(&g->lock);
 	size_t expected = n + g->n;
 	g->expected = expected < GATHER_MAX ? expected : GATHER_MAX;
-	g->until = now + GATHER_PATIENCE;
+	g->until = until;
 	pthread_mutex_unlock(&g->lock);
 }
 

@@ -21,8 +21,9 @@
 #define GATHER_MAX 256u
 #define GATHER_BYTES_MAX ((size_t)2 << 20)
 
-/* Those who were answered last are given so long to come again (in nanoseconds) before others are
- * committed without them: their writes then share a flush. */
+/* After a flush, those who were answered are given so long to come again (in nanoseconds) before
+ * others are committed without them: their writes then share the next one. Without a flush there is
+ * nothing to be shared that would be worth it. */
 #define GATHER_PATIENCE 50000
 
 struct gather;
@@ -34,8 +35,8 @@ struct gather_item {
 };
 
 /* Carries out and answers `n` items from `first` on, linked by next, 1 <= n <= GATHER_MAX; their
- * memory may go meanwhile. Calls are one after the other. */
-typedef void gather_apply_fn(void *arg, struct gather_item *first, size_t n);
+ * memory may go meanwhile. True: with a flush. Calls are one after the other. */
+typedef bool gather_apply_fn(void *arg, struct gather_item *first, size_t n);
 
 /* -ENOMEM */
 int gather_new(gather_apply_fn *apply, void *arg, struct gather **ret) MUST_CHECK NONNULL(1, 3);
@@ -57,6 +58,9 @@ void gather_expect_more(struct gather *g) NONNULL(1);
 
 /* How many items wait now. */
 size_t gather_count(struct gather *g) MUST_CHECK NONNULL(1);
+
+/* How many items this thread has put; it may wrap. */
+unsigned gather_puts(void) MUST_CHECK;
 
 /* Has this thread put something, and not asked gather_claim() since? */
 bool gather_has_put(void) MUST_CHECK;

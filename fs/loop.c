@@ -29,8 +29,9 @@
  *
  * One receives as fast as one core allows. Where several clients ask for what is in memory that is
  * not enough: so the holder, when it has found CROWD requests of several clients in a row that were
- * there already and did not block, invites an idle worker to receive beside it. A helper that
- * finds no request for HELPER_LOOKS looks leaves again; with the next crowd it is invited anew.
+ * there already, did not block and were not gathered, invites an idle worker to receive beside it.
+ * A helper that finds no request for HELPER_LOOKS looks leaves again; with the next crowd it is
+ * invited anew.
  *
  * What is gathered (gather.c): a worker that has processed a request asks whether something waits
  * that nobody commits before it receives again or becomes idle, and before it ends. The holder may
@@ -215,7 +216,7 @@ static bool may_gather_on(struct loop *l, const struct worker *w)
 static void process(struct loop *l, struct worker *w)
 {
 	bool suspects = w->suspects;
-	size_t before = suspects ? gather_count(l->gather) : 0;
+	unsigned puts = gather_puts();
 	uint64_t client = l->ops->client(l->arg, w->buf), blocked = w->blocked;
 	company_received(&l->company, client);
 	w->suspects = w->may_block = false;
@@ -223,10 +224,10 @@ static void process(struct loop *l, struct worker *w)
 		w->client = client; /* what is gathered is of clients before, too */
 	l->ops->process(l->arg, w->buf);
 	(void)!loop_unkeep(w);
-	bool gathered = suspects && gather_count(l->gather) > before;
-	if (suspects && !gathered && company_differs(client, blocked)) {
+	w->gathered = gather_puts() != puts;
+	if (suspects && !w->gathered && company_differs(client, blocked)) {
 		company_came(&l->company);
-	} else if (suspects && !w->suspects && (gathered || client == COMPANY_NOBODY)) {
+	} else if (suspects && !w->suspects && (w->gathered || client == COMPANY_NOBODY)) {
 		w->suspects = true; /* until it has seen all that waits */
 		w->blocked = blocked;
 	}
@@ -289,7 +290,7 @@ static void invite(struct loop *l)
 /* The holder has processed a request of `client`. Are there more than it can cope with? */
 static void look_for_crowd(struct loop *l, struct worker *w, uint64_t before)
 {
-	if (!w->at_once || w->may_block || gather_waits(l->gather))
+	if (!w->at_once || w->may_block || w->gathered || gather_waits(l->gather))
 		w->crowd = 0;
 	else if (company_differs(w->client, before) && ++w->crowd == CROWD) {
 		w->crowd = 0;

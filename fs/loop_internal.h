@@ -19,8 +19,9 @@ struct worker {
 	bool has_baton;
 	bool is_helper;	 /* receives beside the holder */
 	bool may_block;	 /* loop_may_block() was called for what it processes */
+	bool gathered;	 /* what it processed last was put into the gather */
 	bool at_once;	 /* holder: what it received last was there already */
-	unsigned crowd;	 /* holder: so many such ones in a row, none of which blocked */
+	unsigned crowd;	 /* holder: so many such ones in a row, that neither blocked nor gathered */
 	size_t received; /* since something waits to be committed */
 	uint64_t client; /* of what it processed last, but for nobody's */
 	bool suspects;	 /* requests came while it kept the baton, for this one: */

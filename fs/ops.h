@@ -52,7 +52,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 /* ops_write.c; the second one is a gather_apply_fn on a struct fs */
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	struct fuse_file_info *fi);
-void op_write_gathered(void *arg, struct gather_item *first, size_t n);
+bool op_write_gathered(void *arg, struct gather_item *first, size_t n);
 
 /* ops_dir.c */
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

@@ -134,7 +134,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	answer(&w);
 }
 
-void op_write_gathered(void *arg, struct gather_item *first, size_t n)
+bool op_write_gathered(void *arg, struct gather_item *first, size_t n)
 {
 	struct fs *fs = arg;
 	struct change *changes[STORE_BATCH_MAX];
@@ -145,6 +145,7 @@ void op_write_gathered(void *arg, struct gather_item *first, size_t n)
 		durable |= w->durable;
 		changes[i] = &w->change;
 	}
+	bool flushed = settings_flushes(&fs->settings, durable);
 	reply_apply_all(fs, changes, n, durable);
 	for (struct gather_item *item = first, *next; item; item = next) {
 		next = item->next;
@@ -152,4 +153,5 @@ void op_write_gathered(void *arg, struct gather_item *first, size_t n)
 		answer(&g->write);
 		free(g);
 	}
+	return flushed;
 }

@@ -11,6 +11,7 @@ void settings_init(struct settings *s, const struct options *o)
 	pthread_mutex_init(&s->lock, NULL);
 	s->now = *o;
 	atomic_init(&s->cache_ttl_ns, o->cache_ttl_ns);
+	atomic_init(&s->sync, o->sync);
 }
 
 void settings_destroy(struct settings *s)
@@ -33,6 +34,7 @@ static void put(struct settings *s, const struct options *to)
 	s->now = *to;
 	pthread_mutex_unlock(&s->lock);
 	atomic_store(&s->cache_ttl_ns, to->cache_ttl_ns);
+	atomic_store(&s->sync, to->sync);
 }
 
 int settings_change(struct settings *s, struct store *store, const char *text,

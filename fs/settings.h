@@ -15,7 +15,8 @@ struct settings {
 	pthread_mutex_t changing; /* of who changes them; held while the store does, and no other */
 	pthread_mutex_t lock;	  /* over `now`, a leaf */
 	struct options now;	  /* its strings are those of the options it began with */
-	_Atomic int64_t cache_ttl_ns; /* that of `now` */
+	_Atomic int64_t cache_ttl_ns; /* those of `now`, as sync */
+	_Atomic enum options_sync sync;
 };
 
 /* As the mount was asked for; `o` must stay. */
@@ -28,6 +29,14 @@ struct options settings_get(struct settings *s) MUST_CHECK NONNULL(1);
 static inline int64_t settings_ttl(const struct settings *s)
 {
 	return atomic_load_explicit(&s->cache_ttl_ns, memory_order_relaxed);
+}
+
+/* Is a write flushed before it is answered? `asked`: its handle was opened with O_SYNC or O_DSYNC.
+ */
+static inline bool settings_flushes(const struct settings *s, bool asked)
+{
+	enum options_sync sync = atomic_load_explicit(&s->sync, memory_order_relaxed);
+	return sync == OPTIONS_SYNC_ALWAYS || (asked && sync != OPTIONS_SYNC_DISABLED);
 }
 
 /*

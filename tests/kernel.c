@@ -31,6 +31,7 @@ struct kernel {
 	void (*pause)(bool);
 	uint64_t last_unique;
 	unsigned interrupts; /* that libfuse may still remember */
+	bool flushed;	     /* what was gathered last */
 
 	pthread_mutex_t lock; /* over all below */
 	pthread_cond_t answered;
@@ -200,6 +201,19 @@ void kernel_interrupt(struct kernel *k, uint64_t unique)
 	k->interrupts++;
 }
 
+bool kernel_flushed(const struct kernel *k)
+{
+	return k->flushed;
+}
+
+void kernel_set(struct kernel *k, const char *text)
+{
+	char errmsg[OPTIONS_ERROR_MAX];
+	struct options before;
+	if (settings_change(&k->fs.settings, k->fs.store, text, &before, errmsg, sizeof errmsg) < 0)
+		die(errmsg);
+}
+
 void kernel_commit(struct kernel *k)
 {
 	while (gather_claim(k->fs.gather)) {
@@ -283,6 +297,13 @@ static void say_init(struct kernel *k, uint32_t minor)
 	kernel_answer_free(&a);
 }
 
+static bool apply_gathered(void *arg, struct gather_item *first, size_t n)
+{
+	struct kernel *k = arg;
+	k->flushed = op_write_gathered(&k->fs, first, n);
+	return k->flushed;
+}
+
 struct kernel *kernel_open(struct store *store, const struct kernel_config *config)
 {
 	static const struct fuse_custom_io io = {.writev = take_answer, .read = read_nothing};
@@ -303,7 +324,7 @@ struct kernel *kernel_open(struct store *store, const struct kernel_config *conf
 	k->fs.store = store;
 	k->fs.latency = calloc(1, sizeof *k->fs.latency);
 	if (!k->fs.latency || meter_new(&k->fs.meter) < 0 || inodes_new(&k->fs.inodes) < 0 ||
-		gather_new(op_write_gathered, &k->fs, &k->fs.gather) < 0 ||
+		gather_new(apply_gathered, k, &k->fs.gather) < 0 ||
 		renames_new(&k->fs.renames) < 0 || room_new(&k->fs.room) < 0 ||
 		reaper_start(store, &pace, &k->fs.reaper) < 0 ||
 		notify_start(k->fs.inodes, &notify_ops, k, &k->fs.notify) < 0)

@@ -68,6 +68,12 @@ void kernel_interrupt(struct kernel *k, uint64_t unique) NONNULL(1);
 /* Commits what has gathered. */
 void kernel_commit(struct kernel *k) NONNULL(1);
 
+/* Was the last of that flushed, as the gather was told? */
+bool kernel_flushed(const struct kernel *k) MUST_CHECK NONNULL(1);
+
+/* As `recordfsctl set` has it; the store is a cache. */
+void kernel_set(struct kernel *k, const char *text) NONNULL(1, 2);
+
 /* The same, and waits until everything is answered. False: something is not, after
  * a minute. */
 bool kernel_settle(struct kernel *k) MUST_CHECK NONNULL(1);

@@ -33,6 +33,7 @@ struct bench {
 	unsigned committed, commits, largest;
 	unsigned done_first; /* requests processed before the first commit */
 	bool commits_wait;   /* for the gate */
+	bool flushes;	     /* commits do, as they say */
 	unsigned gathered, refused;
 	unsigned kept; /* requests that keep the baton until another one is there */
 	/* Of the loop's clock: */
@@ -164,7 +165,7 @@ static void put(void)
 	}
 }
 
-static void apply(void *arg, struct gather_item *first, size_t n)
+static bool apply(void *arg, struct gather_item *first, size_t n)
 {
 	(void)arg;
 	pthread_mutex_lock(&bench.lock);
@@ -183,6 +184,7 @@ static void apply(void *arg, struct gather_item *first, size_t n)
 		bump(&bench.committed, 1);
 	}
 	assert_int_equal(n, 0);
+	return bench.flushes;
 }
 
 /* Of one client, of nobody, or each of another one. */
@@ -294,6 +296,8 @@ static const struct loop_ops patient = {
 /* With these another thread may receive beside the holder. */
 static const struct loop_ops helped = {
 	receive, waiting, client, process, fini, ended, now, 1, 1, (int64_t)3600 * 1000000000};
+static const struct loop_ops helped_soon = {
+	receive, waiting, client, process, fini, ended, now, 1, 1, 1000000};
 
 static int setup(void **state)
 {
@@ -756,6 +760,24 @@ static void a_lone_client_is_no_crowd(void **state)
 	loop_stop(l);
 }
 
+/* Also when another thread looks after what is gathered: a helper would have nothing to do but to
+ * take the baton from who is alone. */
+static void what_is_gathered_beside_a_commit_is_no_crowd(void **state)
+{
+	(void)state;
+	bench.commits_wait = true;
+	struct loop *l = start_with(&helped_soon, LOOP_THREADS_MAX);
+	send_requests("p", 1);
+	wait_until(&bench.waiting, 1);
+	send_requests("p", 200);
+	wait_until(&bench.done, 201);
+	unsigned threads = loop_threads(l);
+	open_gate();
+	wait_until(&bench.committed, 201);
+	loop_stop(l);
+	assert_int_equal(threads, 2);
+}
+
 static void a_crowd_may_come_and_go(void **state)
 {
 	(void)state;
@@ -821,11 +843,37 @@ static void there_is_one_committer(void **state)
 	assert_int_equal(bench.commits, 2);
 }
 
-static void apply_nothing(void *arg, struct gather_item *first, size_t n)
+static void commit_one(void)
+{
+	put();
+	assert_true(gather_claim(bench.gather));
+	gather_commit(bench.gather);
+	assert_true(gather_release(bench.gather));
+}
+
+/* Who was answered may come again, to share a flush. */
+static void more_is_expected_after_a_flush_only(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		commit_one();
+		assert_false(gather_expects(bench.gather));
+	}
+	bench.flushes = true;
+	do /* the time for it may be over by now */
+		commit_one();
+	while (!gather_expects(bench.gather));
+	bench.flushes = false;
+	commit_one();
+	assert_false(gather_expects(bench.gather));
+}
+
+static bool apply_nothing(void *arg, struct gather_item *first, size_t n)
 {
 	(void)arg;
 	(void)first;
 	(void)n;
+	return false;
 }
 
 static void bytes_are_limited(void **state)
@@ -880,10 +928,12 @@ int main(void)
 		TEST(a_crowd_is_served_by_two_threads),
 		TEST(who_helps_commits_what_it_gathers),
 		TEST(a_lone_client_is_no_crowd),
+		TEST(what_is_gathered_beside_a_commit_is_no_crowd),
 		TEST(a_crowd_may_come_and_go),
 		TEST(stopping_ends_a_crowd),
 		TEST(the_source_of_a_crowd_ends_once),
 		TEST(there_is_one_committer),
+		TEST(more_is_expected_after_a_flush_only),
 		TEST(bytes_are_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
