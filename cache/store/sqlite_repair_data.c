@@ -110,8 +110,7 @@ static int take_apart(struct parts *f)
 		"INSERT INTO old_hole SELECT key & 1073741823, min(count, 1073741824 - (key &"
 		" 1073741823)), reserved <> 0 FROM hole WHERE count > 0 AND key BETWEEN %lld AND"
 		" %lld",
-		(long long)first_key(f->ino),
-		(long long)last_key(f->ino));
+		(long long)first_key(f->ino), (long long)last_key(f->ino));
 }
 
 /* -- the size -----------------------------------------------------------------------------------
