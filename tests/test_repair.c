@@ -17,6 +17,7 @@
 
 #define INO(name) "(SELECT ino FROM dentry WHERE name = '" name "')"
 #define SET(name, what) "UPDATE inode SET " what " WHERE ino = " INO(name)
+#define LAST "((1 << 33) - 1)"
 #define KEY(name, block) "((" INO(name) " << 30) + " #block ")"
 
 static struct sqlite_repair_summary sum;
@@ -120,6 +121,9 @@ static const struct mend {
 		"SELECT max(count) < 1 << 20 AND max(reserved) = 1 FROM hole", 0},
 	{"INSERT INTO block VALUES(" KEY("dir", 0) ", NULL, x'00')",
 		"SELECT count(*) = 0 FROM block WHERE key >> 30 = " INO("dir"), 0},
+	/* The highest inode number that has keys */
+	{"INSERT INTO block VALUES(" LAST " << 30, NULL, x'00')",
+		"SELECT size = 1 FROM inode WHERE ino = " LAST, 0},
 	/* Inodes */
 	{SET("file", "mode = 1 << 20"), "SELECT mode >> 12 = 8 FROM inode WHERE ino = " INO("file"),
 		0},
