@@ -91,6 +91,13 @@ static int finish(int r, const struct tar_import_summary *sum, const char *why, 
 	return DONE;
 }
 
+/* But the root: others may have filled a store that an import has made and waits to fill. */
+static bool holds_nothing(struct store *s)
+{
+	struct store_space space;
+	return store_statfs(s, &space) == 0 && space.inodes <= 1;
+}
+
 static int import_into(const char *store, const char *dir, int fd, const struct options *o)
 {
 	struct sqlite_config cfg = {.path = store, .busy_timeout_ms = BUSY_TIMEOUT_MS};
@@ -119,7 +126,7 @@ static int import_into(const char *store, const char *dir, int fd, const struct 
 	progress_begin(&w.progress, "importing", PROGRESS_BYTES, o->quiet);
 	int r = tar_import(&i, &sum, why, sizeof why);
 	progress_end(&w.progress);
-	bool made_in_vain = r < 0 && sum.records == 0 && sqlite_store_created(s);
+	bool made_in_vain = r < 0 && sqlite_store_created(s) && holds_nothing(s);
 	s->ops->close(s);
 	if (made_in_vain)
 		sqlite_store_remove(store);
