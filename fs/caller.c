@@ -10,14 +10,13 @@
 /* Is `gid` in a line "Groups:\t4 24 1000 "? */
 static bool is_listed(const char *line, gid_t gid)
 {
-	unsigned long listed;
-	int n;
-	while (sscanf(line, "%lu%n", &listed, &n) == 1) {
+	for (char *end;; line = end) {
+		unsigned long listed = strtoul(line, &end, 10);
+		if (end == line)
+			return false;
 		if (listed == gid)
 			return true;
-		line += n;
 	}
-	return false;
 }
 
 /* As the kernel says it of the thread that asks; not by fuse_req_getgroups(), which (3.14) looks
