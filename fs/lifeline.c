@@ -176,17 +176,21 @@ static bool serve(struct life *l)
 static void take_name(void)
 {
 	static const char name[] = "recordfs-life";
-	char line[512];
+	const size_t first = strlen(program_invocation_name) + 1;
+	char line[4096];
 	size_t size = 0;
 	ssize_t n;
+	bool ours = true;
 	(void)prctl(PR_SET_NAME, name);
 	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	while ((n = read(fd, line, sizeof line)) > 0)
-		size += (size_t)n;
+	for (; (n = read(fd, line, sizeof line)) > 0; size += (size_t)n)
+		if (size == 0) /* who was started by way of a loader begins with the loader's */
+			ours = (size_t)n >= first &&
+			       memcmp(line, program_invocation_name, first) == 0;
 	close(fd);
-	if (size == 0)
+	if (size == 0 || !ours)
 		return;
 	memset(program_invocation_name, 0, size);
 	memcpy(program_invocation_name, name, size < sizeof name ? size - 1 : sizeof name);

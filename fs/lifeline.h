@@ -12,7 +12,8 @@
  * fusectl filesystem (/sys/fs/fuse/connections; its owner is who mounted. Where that is not mounted
  * it mounts it for itself, which only root may). The kernel signals it when the daemon's main
  * thread is gone (PR_SET_PDEATHSIG), and it writes to that file. It is opened when the mount is
- * made, since later its number may be that of another connection.
+ * made, since later its number may be that of another connection; so that filesystem is in use for
+ * as long as the mount is there.
  *
  *   lifeline_start -> lifeline_mount -> lifeline_attach -> lifeline_let_go -> lifeline_unmount
  *   -> lifeline_stop; each but the first and the last may be left out.
