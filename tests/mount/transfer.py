@@ -298,6 +298,19 @@ for _ in range(4):
 ctl("import", OTHER, data=b"no tar" * 1000, code=1)
 same([], list(T.glob(f"{OTHER.name}*")), "what an import makes in vain")
 ctl("import", T / "absent" / "s.db", data=archive, code=1)
+# but not when somebody has filled it while the import waited
+process = subprocess.Popen(["recordfsctl", "import", "-q", OTHER], stdin=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
+poll("the store to be made", lambda: OTHER.exists() and OTHER.stat().st_size > 0)
+other = Daemon(store=OTHER, mnt=T / "mnt2")
+(T / "mnt2" / "kept").write_text("kept")
+other.umount()
+process.communicate(b"no tar" * 1000)
+same(1, process.returncode)
+other = Daemon(store=OTHER, mnt=T / "mnt2")
+same("kept", (T / "mnt2" / "kept").read_text())
+other.umount()
+OTHER.unlink()
 
 # Stopped by a signal, and killed, in the middle
 for kill in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
