@@ -15,7 +15,8 @@ struct settings {
 	pthread_mutex_t changing; /* of who changes them; held while the store does, and no other */
 	pthread_mutex_t lock;	  /* over `now`, a leaf */
 	struct options now;	  /* its strings are those of the options it began with */
-	_Atomic int64_t cache_ttl_ns; /* those of `now`, as sync */
+	/* Those of `now`, for who asks often; without the lock. */
+	_Atomic int64_t cache_ttl_ns;
 	_Atomic enum options_sync sync;
 };
 

@@ -33,7 +33,8 @@ static int pages_read(bool forget)
 	return n;
 }
 
-int posix_fadvise(int fd, off_t at, off_t len, int advice)
+int __wrap_posix_fadvise64(int fd, off_t at, off_t len, int advice);
+int __wrap_posix_fadvise64(int fd, off_t at, off_t len, int advice)
 {
 	assert_true(fd >= 0 && at > 0 && at % 1024 == 0 && advice == POSIX_FADV_WILLNEED);
 	if (!told.db)

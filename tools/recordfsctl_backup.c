@@ -139,7 +139,7 @@ static int backup(const char *argument, const char *dest, const struct options *
 		.replaced = say_replaced,
 		.arg = &w,
 		.check = &check};
-	struct sqlite_backup_summary sum;
+	struct sqlite_backup_summary sum = {0};
 	char why[SQLITE_STORE_WHY];
 	if (target_find(argument, &t) < 0)
 		return FAILED;

@@ -14,7 +14,6 @@
 #include "sqlite_vfs.h"
 
 #include <fcntl.h>
-#include <string.h>
 
 static uint64_t page_at(const struct sq_ahead *a, int64_t at)
 {

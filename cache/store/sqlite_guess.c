@@ -1,7 +1,5 @@
 #include "sqlite_guess.h"
 
-#include <string.h>
-
 /* A right one adds one, up to MOST, a wrong one takes LOSS: guesses are given while more than two
  * of three are right. */
 #define ENOUGH 3u
