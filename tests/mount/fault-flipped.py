@@ -34,4 +34,5 @@ for sizes in SIZES:
         fails(errno.EIO, (MNT / f"r{i}").read_bytes)
         daemon.umount()
         flipped += 1
+print(flipped, "places")
 assert flipped > 30, flipped

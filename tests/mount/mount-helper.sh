@@ -9,34 +9,34 @@
 need_root
 need mount.fuse3 setpriv fuser lsof
 mount --bind "$RFS_BUILD/fs" /usr/local/bin
-# unmount DIR: it is busy also while anybody looks through /proc at who has it open.
-unmount() { until_true "unmounting $1" umount "$1"; }
+# umount_dir DIR: it is busy also while anybody looks through /proc at who has it open.
+umount_dir() { until_true "unmounting $1" umount "$1"; }
 
 mount -t fuse.recordfs "$STORE" "$MNT" -o cache_ttl=5,sync=standard,noatime,nodev,nosuid
 is_mounted
 echo hello >"$MNT/f"
 findmnt -n -o OPTIONS "$MNT" | grep -qw noatime
-unmount "$MNT"
+umount_dir "$MNT"
 
 mkdir "$T/a b'c"
 mount -t fuse.recordfs "$STORE" "$T/a b'c" -o ro,x-systemd.automount,nofail,_netdev
 same hello "$(cat "$T/a b'c/f")"
 expect_error EROFS touch "$T/a b'c/g"
-unmount "$T/a b'c"
+umount_dir "$T/a b'c"
 mount -t fuse.recordfs "$T/new store.db" "$MNT"
 [ -e "$T/new store.db" ]
-unmount "$MNT"
+umount_dir "$MNT"
 
 # As mount(8) reads it from fstab
 printf '%s %s fuse.recordfs defaults,noexec,user_id=0,cache_size=8M 0 0\n' "$STORE" "$MNT" |
 	sed 's/,user_id=0//' >"$T/fstab"
 mount -T "$T/fstab" "$MNT"
 same hello "$(cat "$MNT/f")"
-unmount "$MNT"
+umount_dir "$MNT"
 printf 'recordfs#%s %s fuse defaults 0 0\n' "$STORE" "$MNT" >"$T/fstab"
 mount -T "$T/fstab" "$MNT"
 same hello "$(cat "$MNT/f")"
-unmount "$MNT"
+umount_dir "$MNT"
 
 echo text >"$T/text"
 refuse mount -t fuse.recordfs "$T/text" "$MNT"
@@ -62,7 +62,7 @@ until_true 'the daemon is dead' gone "$pid"
 mount -T "$T/fstab" "$MNT"
 same hello "$(cat "$MNT/f")"
 same 1 "$(findmnt -n "$MNT" | wc -l)" 'mounts after a crash'
-unmount "$T/more"
+umount_dir "$T/more"
 
 # What the usual programs say of it
 same "fuse.recordfs $STORE" "$(findmnt -n -o FSTYPE,SOURCE "$MNT")"
@@ -81,7 +81,7 @@ exec 8<"$MNT/f"
 refuse umount "$MNT"
 grep -q busy "$T/refused.out" || fail "busy: $(cat "$T/refused.out")"
 exec 8<&-
-unmount "$MNT"
+umount_dir "$MNT"
 
 # Odd names, as each of them has to be written in fstab
 odd="$T/a b,c#d\\e\"f'g\$h.db"
@@ -89,12 +89,12 @@ mount -t fuse.recordfs "$odd" "$MNT"
 same "$odd" "$(findmnt -n -o SOURCE "$MNT")"
 same "$odd" "$(df --output=source "$MNT" | tail -n 1)"
 touch "$MNT/odd"
-unmount "$MNT"
+umount_dir "$MNT"
 escaped=${odd//\\/\\134}
 printf '%s %s fuse.recordfs ro 0 0\n' "${escaped// /\\040}" "$MNT" >"$T/fstab"
 mount -T "$T/fstab" "$MNT"
 [ -e "$MNT/odd" ]
-unmount "$MNT"
+umount_dir "$MNT"
 
 # An ordinary user, whom a line of fstab allows it; mount(8) believes only the real fstab
 chmod 755 "$T"
